@@ -1,0 +1,167 @@
+"""Config: every knob of a connection, with its default, its unit and the RFC it comes from.
+
+A `Config` is frozen and checked once, when it is made. Times are given in seconds, as floats or
+ints, and sizes in bytes; the core reads the `*_ns` properties, which are whole nanoseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Config"]
+
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of the connections of one endpoint.
+
+    Raises `ValueError` (or `TypeError`) from the constructor for a value that makes no sense.
+    Use `dataclasses.replace` to derive a changed one.
+    """
+
+    # -- lifetime -------------------------------------------------------------------------------
+    msl: float = 30.0
+    """Maximum segment lifetime, seconds. TIME-WAIT lasts twice this (RFC 9293 §3.4.2 says 2
+    minutes; 30 s gives the 60 s of Linux)."""
+    fin_wait2_timeout: float = 60.0
+    """Seconds that a closed connection waits in FIN-WAIT-2 for the peer's FIN (as in Linux)."""
+    linger: float = 5.0
+    """Seconds that the end of an event loop waits for data written before close() to get out."""
+    user_timeout: float = 0.0
+    """Seconds that sent data may stay unacknowledged before the connection is given up
+    (RFC 9293 §3.9.1.1). 0: only the retransmission limits decide."""
+
+    # -- retransmission -------------------------------------------------------------------------
+    rto_initial: float = 1.0
+    """First retransmission time-out, seconds (RFC 6298 §2.1)."""
+    rto_min: float = 0.2
+    """Least retransmission time-out, seconds. RFC 6298 §2.4 says 1 s; Linux uses 200 ms."""
+    rto_max: float = 120.0
+    """Greatest retransmission time-out, seconds (RFC 6298 §2.5: at least 60)."""
+    syn_retries: int = 7
+    """SYN retransmissions before connecting fails; 7 last 255 s (RFC 9293 §3.8.3, MUST-23: at
+    least 3 minutes)."""
+    synack_retries: int = 5
+    """SYN-ACK retransmissions before a half-open passive connection is dropped (as in Linux)."""
+    retries1: int = 3
+    """R1: retransmissions of one segment after which the application is advised (SHLD-10)."""
+    retries2: int = 15
+    """R2: retransmissions of one segment after which the connection fails; 15 last about 15
+    minutes, RFC 9293 §3.8.3 SHLD-11 asks for at least 100 s."""
+    orphan_retries: int = 8
+    """R2 for a connection that its application has closed (as in Linux)."""
+
+    # -- segments -------------------------------------------------------------------------------
+    max_segment_size: int = 0
+    """Upper bound of the MSS announced and used, in bytes, options not taken off. 0: what the
+    path MTU allows."""
+    timestamps: bool = True
+    """Offer timestamps and PAWS (RFC 7323)."""
+    window_scaling: bool = True
+    """Offer window scaling (RFC 7323)."""
+    sack: bool = True
+    """Offer selective acknowledgments (RFC 2018)."""
+    ecn: bool = True
+    """Offer and accept ECN (RFC 3168)."""
+    nodelay: bool = True
+    """Send small segments at once. False turns the Nagle algorithm on (RFC 9293 §3.7.4)."""
+    delayed_ack: float = 0.04
+    """Longest delay of an acknowledgment, seconds; below 0.5 (RFC 9293 §3.8.6.3, MUST-40)."""
+    dscp: int = 0
+    """Differentiated Services code point of what is sent, 0..63 (RFC 9293 §3.9.1.9)."""
+    ttl: int = 64
+    """IP time to live, or hop limit, of what is sent (RFC 9293 §3.9.2, MUST-49)."""
+
+    # -- buffers --------------------------------------------------------------------------------
+    recv_buffer: int = 4 << 20
+    """Receive buffer and so the greatest window offered, bytes. Not allocated beforehand."""
+    send_buffer: int = 4 << 20
+    """Most bytes that TCP takes as its own for one connection, sent and unsent together. What is
+    written beyond waits in the transport's buffer, where water marks apply."""
+
+    # -- keep-alive -----------------------------------------------------------------------------
+    keepalive: bool = False
+    """Probe an idle peer (RFC 9293 §3.8.4; off by default, MUST-25)."""
+    keepalive_idle: float = 7200.0
+    """Idle seconds before the first probe (MUST-28: no less than two hours by default)."""
+    keepalive_interval: float = 75.0
+    """Seconds between unanswered probes."""
+    keepalive_count: int = 9
+    """Unanswered probes before the connection is given up (MUST-29: never a single one)."""
+
+    # -- congestion control ---------------------------------------------------------------------
+    congestion_control: str = "reno"
+    """Name of the congestion control algorithm (RFC 5681)."""
+    initial_window: int = 10
+    """Initial congestion window, segments (RFC 6928)."""
+
+    # -- defence --------------------------------------------------------------------------------
+    challenge_ack_interval: float = 0.5
+    """Least time between two challenge ACKs, or two ACKs of unacceptable segments, of one
+    connection, seconds (RFC 5961 §7; Linux's tcp_invalid_ratelimit)."""
+    reset_rate: int = 1000
+    """Most RSTs per second that an endpoint sends to segments that belong to no connection."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+            if math.isnan(value) or not low <= value <= high:
+                raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+                raise TypeError(f"{field.name} must be an int, not {type(value).__name__}")
+            if field.type == "bool" and not isinstance(value, bool):
+                raise TypeError(f"{field.name} must be a bool, not {type(value).__name__}")
+        if 0 < self.max_segment_size < 88:
+            # Linux's least send MSS is 48 with 40 bytes of options already taken off.
+            raise ValueError("max_segment_size must be 0 (no bound) or at least 88")
+        if self.rto_max < self.rto_min or self.rto_max < self.rto_initial:
+            raise ValueError("rto_max must not be below rto_min or rto_initial")
+        if self.retries2 <= self.retries1:
+            raise ValueError("retries2 must be greater than retries1")
+        if self.congestion_control not in _CONGESTION_CONTROLS:
+            raise ValueError(f"unknown congestion_control {self.congestion_control!r}")
+
+    def ns(self, name: str) -> int:
+        """The duration called `name`, in whole nanoseconds."""
+        return round(getattr(self, name) * _NS)
+
+
+_CONGESTION_CONTROLS: Final = ("reno",)
+
+_DAY: Final = 86_400.0
+_RANGES: Final = (
+    ("msl", 0.001, 600.0),
+    ("fin_wait2_timeout", 0.001, _DAY),
+    ("linger", 0.0, _DAY),
+    ("user_timeout", 0.0, 7 * _DAY),
+    ("rto_initial", 0.001, 60.0),
+    ("rto_min", 0.001, 60.0),
+    ("rto_max", 0.001, 3600.0),
+    ("syn_retries", 0, 32),
+    ("synack_retries", 0, 32),
+    ("retries1", 1, 100),
+    ("retries2", 2, 1000),
+    ("orphan_retries", 0, 100),
+    ("max_segment_size", 0, 65_495),
+    # RFC 9293 §3.8.6.3 (MUST-40): the delay is below half a second.
+    ("delayed_ack", 0.0, 0.499),
+    ("dscp", 0, 63),
+    ("ttl", 1, 255),
+    ("recv_buffer", 2048, 1 << 30),
+    ("send_buffer", 2048, 1 << 30),
+    ("keepalive_idle", 0.001, 365 * _DAY),
+    ("keepalive_interval", 0.001, _DAY),
+    ("keepalive_count", 1, 1000),
+    ("initial_window", 1, 1000),
+    ("challenge_ack_interval", 0.0, 60.0),
+    ("reset_rate", 0, 1_000_000),
+)

@@ -1,0 +1,180 @@
+"""The receive side: RCV.* variables, acceptability, the window offered, and when to acknowledge.
+
+Invariant: `rcv_adv`, the right edge of the window, never moves left (RFC 9293 §3.8.6, SHLD-14).
+RCV.WND is `rcv_adv - rcv_nxt`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from utcp.core.reassembly import Reassembly
+from utcp.core.recv_buffer import RecvBuffer
+from utcp.core.timers import NEVER
+
+_TS_RECENT_LIFE_NS: Final = 24 * 86_400 * 1_000_000_000
+_MAX_WINDOW: Final = 0xFFFF
+_MAX_RANGES: Final = 2048
+
+
+def window_scale(capacity: int) -> int:
+    """The least shift with which `capacity` bytes fit into 16 bits (RFC 7323 §2.2)."""
+    wscale = 0
+    while wscale < 14 and capacity >> wscale > _MAX_WINDOW:
+        wscale += 1
+    return wscale
+
+
+class Receiver:
+    """What one connection knows about the bytes that come in."""
+
+    __slots__ = (
+        "ack_now",
+        "adv_mss",
+        "buffer",
+        "capacity",
+        "ece",
+        "fin_seq",
+        "irs",
+        "last_ack_sent",
+        "rcv_adv",
+        "rcv_mss",
+        "rcv_nxt",
+        "rcv_wscale",
+        "reassembly",
+        "total",
+        "ts_recent",
+        "ts_recent_at",
+    )
+
+    def __init__(self, capacity: int, adv_mss: int) -> None:
+        self.capacity = capacity  # RCV.BUFF
+        self.adv_mss = adv_mss  # announced in our SYN
+        self.rcv_mss = min(adv_mss, 536)  # largest payload seen
+        self.irs = 0
+        self.rcv_nxt = 0
+        self.rcv_adv = 0
+        self.rcv_wscale = 0
+        self.last_ack_sent = 0
+        self.fin_seq = -1  # sequence number of the peer's FIN, once it is known
+        self.ack_now = False
+        self.ece = False  # echo congestion until the peer says CWR (RFC 3168 §6.1.3)
+        self.ts_recent = 0
+        self.ts_recent_at = NEVER
+        self.total = 0
+        self.buffer = RecvBuffer()
+        self.reassembly = Reassembly(max_bytes=capacity, max_ranges=_MAX_RANGES)
+
+    def start(self, irs: int) -> None:
+        """The peer's initial sequence number is known."""
+        self.irs = irs
+        self.rcv_nxt = self.last_ack_sent = irs + 1
+        # The window of a SYN is not scaled (RFC 7323 §2.2).
+        self.rcv_adv = self.rcv_nxt + min(self.capacity, _MAX_WINDOW)
+
+    # -- acceptability ------------------------------------------------------------------------
+
+    def acceptable(self, seq: int, length: int) -> bool:
+        """RFC 9293 §3.10.7.4 step 1, Table 6: does the segment fall into the window?"""
+        rcv_nxt = self.rcv_nxt
+        rcv_adv = self.rcv_adv
+        if length == 0:
+            return rcv_nxt <= seq < rcv_adv or seq == rcv_nxt
+        if rcv_adv == rcv_nxt:
+            return False
+        return rcv_nxt <= seq < rcv_adv or rcv_nxt < seq + length <= rcv_adv
+
+    def paws_reject(self, ts_val: int, now: int) -> bool:
+        """RFC 7323 §5.3 R1: is the timestamp older than the last valid one?"""
+        if not (ts_val - self.ts_recent) & 0x8000_0000:
+            return False
+        # RFC 7323 §5.5: after 24 days without a segment TS.Recent says nothing any more.
+        return now - self.ts_recent_at < _TS_RECENT_LIFE_NS
+
+    def note_timestamp(self, seq: int, ts_val: int, now: int) -> None:
+        """RFC 7323 §4.3 (2): remember the timestamp of the segment that the next ACK answers."""
+        if seq <= self.last_ack_sent and not (ts_val - self.ts_recent) & 0x8000_0000:
+            self.ts_recent = ts_val
+            self.ts_recent_at = now
+
+    # -- text ---------------------------------------------------------------------------------
+
+    def text(self, seq: int, data: bytes | memoryview) -> int:
+        """Take in payload whose first byte has number `seq`; it may lie anywhere.
+
+        Trims it to the window. Returns the number of bytes that became readable by it. Anything
+        out of order, old, or filling a hole asks for an immediate ACK (RFC 5681 §4.2).
+        """
+        end = seq + len(data)
+        rcv_nxt = self.rcv_nxt
+        if seq < rcv_nxt:
+            # RFC 2883 §4: report what came twice.
+            self.reassembly.duplicate(seq, min(end, rcv_nxt))
+            self.ack_now = True
+            if end <= rcv_nxt:
+                return 0
+            data = data[rcv_nxt - seq :]
+            seq = rcv_nxt
+        if end > self.rcv_adv:
+            self.ack_now = True
+            if seq >= self.rcv_adv:
+                return 0
+            data = data[: self.rcv_adv - seq]
+            end = self.rcv_adv
+        if len(data) > self.rcv_mss:
+            self.rcv_mss = min(len(data), self.adv_mss)
+        if seq > rcv_nxt:
+            # RFC 9293 §3.10.7.4 step 1 (SHLD-31): held for later.
+            self.ack_now = True
+            if self.reassembly.insert(seq, end, data) == 0:
+                self.reassembly.duplicate(seq, end)
+            return 0
+        self.buffer.append(data, isinstance(data, memoryview))
+        self.rcv_nxt = end
+        if self.reassembly.starts:
+            self.ack_now = True
+            chunks, self.rcv_nxt = self.reassembly.take(end)
+            for chunk in chunks:
+                self.buffer.append(chunk, False)
+        taken = self.rcv_nxt - rcv_nxt
+        self.total += taken
+        return taken
+
+    # -- window and acknowledgment ------------------------------------------------------------
+
+    def offer_window(self, scaled: bool = True) -> int:
+        """The window field of the next segment; moves the right edge when that is worth while.
+
+        RFC 9293 §3.8.6.2.2 (MUST-39): the edge stays until it can move by a full segment or half
+        of the buffer.
+        """
+        rcv_nxt = self.rcv_nxt
+        free = self.capacity - self.buffer.size
+        step = rcv_nxt + free - self.rcv_adv
+        if step >= self.rcv_mss or step >= self.capacity >> 1:
+            self.rcv_adv = rcv_nxt + free
+        window = self.rcv_adv - rcv_nxt
+        if not scaled:
+            return min(window, _MAX_WINDOW)
+        shift = self.rcv_wscale
+        # Rounding down would move the edge left as rcv_nxt grows, so round up (RFC 7323 §2.4),
+        # but not again and again beyond the buffer.
+        field = window + (1 << shift) - 1 >> shift
+        if field << shift > max(free, 0) + (1 << shift) - 1:
+            field = window >> shift
+        if field > _MAX_WINDOW:
+            field = _MAX_WINDOW
+        self.rcv_adv = max(self.rcv_adv, rcv_nxt + (field << shift))
+        return field
+
+    def window_update_due(self) -> bool:
+        """After the application has read: is the new window worth an ACK of its own?"""
+        step = self.rcv_nxt + self.capacity - self.buffer.size - self.rcv_adv
+        if self.rcv_adv - self.rcv_nxt < self.rcv_mss:
+            # The peer is stopped, or nearly: RFC 9293 §3.8.6.2.2.
+            return step >= min(self.rcv_mss, self.capacity >> 1)
+        return step >= self.capacity >> 1
+
+    def ack_due(self) -> bool:
+        """RFC 9293 §3.8.6.3 (SHLD-19): at least one ACK for two full-sized segments."""
+        return self.ack_now or self.rcv_nxt - self.last_ack_sent >= 2 * self.rcv_mss

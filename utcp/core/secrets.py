@@ -1,0 +1,44 @@
+"""What must not be guessed: initial sequence numbers and timestamp offsets.
+
+All of it is computed from the entropy that the endpoint was given, so that a run with the same
+entropy, times and datagrams repeats itself exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from hashlib import blake2s
+from typing import Final
+
+from utcp.core.seq import MASK32
+
+_LEAST_ENTROPY: Final = 16
+_ISN_TICK_NS: Final = 4_000
+
+
+class Secrets:
+    """Keyed hashes over one endpoint's secret."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, entropy: bytes) -> None:
+        if len(entropy) < _LEAST_ENTROPY:
+            raise ValueError(f"entropy must be at least {_LEAST_ENTROPY} bytes")
+        self._key = blake2s(entropy).digest()
+
+    def iss(self, now: int, addr: Hashable) -> int:
+        """The initial send sequence number for a connection with `addr` opened at `now`, 32 bits.
+
+        RFC 9293 §3.4.1 (MUST-8, SHLD-1): ISN = M + F(localip, localport, remoteip, remoteport,
+        secretkey) with M a clock that ticks every 4 microseconds. One endpoint has one local
+        address and port, and its own key, so only the remote address enters the hash.
+        """
+        return (now // _ISN_TICK_NS + self._hash(b"isn", addr)) & MASK32
+
+    def timestamp_offset(self, addr: Hashable) -> int:
+        """What is added to the timestamp clock for `addr` (RFC 7323 §5.4): 32 bits."""
+        return self._hash(b"ts", addr)
+
+    def _hash(self, label: bytes, addr: Hashable) -> int:
+        digest = blake2s(repr(addr).encode(), key=self._key, person=label, digest_size=4).digest()
+        return int.from_bytes(digest)

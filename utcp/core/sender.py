@@ -1,0 +1,165 @@
+"""The send side: SND.* variables and the decision what may be sent next.
+
+Sequence numbers are unwrapped (`seq`). `snd_una <= snd_nxt`, and what lies between them is in the
+flight. `buffer.start == max(snd_una, iss + 1)` and `buffer.end` is where the FIN goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from utcp.core.cc.base import CongestionControl
+from utcp.core.flight import Flight
+from utcp.core.loss import LossDetector
+from utcp.core.rtt import RttEstimator
+from utcp.core.sample import AckSample
+from utcp.core.segment import TIMESTAMPS_SIZE
+from utcp.core.send_buffer import SendBuffer
+from utcp.core.timers import NEVER
+
+MIN_MSS: Final = 48
+"""Least payload of a full segment, whatever the peer announces (Linux's tcp_min_snd_mss)."""
+
+
+class Sender:
+    """What one connection knows about the bytes that go out."""
+
+    __slots__ = (
+        "buffer",
+        "cc",
+        "cwnd_limited",
+        "cwr_pending",
+        "ecn_recover",
+        "fin_queued",
+        "flight",
+        "iss",
+        "last_sent_at",
+        "loss",
+        "max_snd_wnd",
+        "mss",
+        "nodelay",
+        "override",
+        "path_mss",
+        "peer_mss",
+        "progress_at",
+        "retries",
+        "rtt",
+        "sample",
+        "smss",
+        "snd_nxt",
+        "snd_una",
+        "snd_wl1",
+        "snd_wl2",
+        "snd_wnd",
+        "snd_wscale",
+    )
+
+    def __init__(
+        self, iss: int, path_mss: int, rtt: RttEstimator, cc: CongestionControl, nodelay: bool
+    ) -> None:
+        self.iss = iss
+        self.snd_una = iss
+        self.snd_nxt = iss
+        self.snd_wnd = 0
+        self.snd_wl1 = 0
+        self.snd_wl2 = 0
+        self.max_snd_wnd = 0
+        self.snd_wscale = 0
+        self.path_mss = path_mss  # what the path takes, header and options not counted
+        self.peer_mss = path_mss  # what the peer takes
+        self.smss = path_mss  # the lesser of both: Eff.snd.MSS before options
+        self.mss = path_mss  # payload of a full segment: SMSS of RFC 5681
+        self.buffer = SendBuffer(iss + 1)
+        self.flight = Flight(iss)
+        self.loss = LossDetector()
+        self.rtt = rtt
+        self.cc = cc
+        self.sample = AckSample()
+        self.nodelay = nodelay
+        self.fin_queued = False
+        self.override = False  # the silly-window override timer has expired
+        self.retries = 0  # consecutive time-outs without an answer
+        self.progress_at = NEVER  # since when the oldest byte in flight waits
+        self.last_sent_at = NEVER
+        self.cwnd_limited = False
+        self.cwr_pending = False
+        self.ecn_recover = iss  # one reduction for a window of data (RFC 3168 §6.1.2)
+
+    def set_mss(self, timestamps: bool) -> None:
+        """Work out the effective send MSS (RFC 9293 §3.7.1, MUST-16)."""
+        self.smss = min(self.path_mss, self.peer_mss)
+        mss = self.smss - TIMESTAMPS_SIZE if timestamps else self.smss
+        self.mss = max(mss, MIN_MSS)
+        self.smss = self.mss + TIMESTAMPS_SIZE if timestamps else self.mss
+        self.cc.set_mss(self.mss)
+
+    def update_window(self, seq: int, ack: int, wnd: int) -> None:
+        """RFC 9293 §3.10.7.4 step 5: take over the window unless the segment is an old one."""
+        if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):
+            self.snd_wnd = wnd
+            self.snd_wl1 = seq
+            self.snd_wl2 = ack
+            if wnd > self.max_snd_wnd:
+                self.max_snd_wnd = wnd
+
+    def fin_acked(self) -> bool:
+        """Whether our FIN, and so everything, has been acknowledged."""
+        return self.fin_queued and self.snd_una > self.buffer.end
+
+    def unsent(self) -> int:
+        """Bytes written and never sent."""
+        return max(0, self.buffer.end - max(self.snd_nxt, self.buffer.start))
+
+    def pending(self) -> bool:
+        """Whether data or a FIN waits to be sent for the first time."""
+        end = self.buffer.end
+        return self.snd_nxt < end or (self.fin_queued and self.snd_nxt == end)
+
+    def new_data_end(self, size: int) -> int:
+        """How far new data may be sent now, from `snd_nxt`: at most by the windows, and by
+        rules against small segments. `size` is the payload of a full segment just now.
+
+        Returns an end not above `buffer.end`; `snd_nxt` if nothing may go. Sets `cwnd_limited`
+        if it is the congestion window that holds data back.
+        """
+        nxt = self.snd_nxt
+        queued = self.buffer.end - nxt
+        if queued <= 0:
+            return nxt
+        usable = self.snd_una + self.snd_wnd - nxt
+        flight = self.flight
+        room = self.cc.cwnd + self.loss.limited_transmit - flight.pipe
+        allowed = queued if queued < usable else usable
+        if allowed <= 0:
+            return nxt
+        if allowed > room:
+            self.cwnd_limited = True
+            if room < size:
+                # Below a full segment cwnd lets nothing go, unless nothing is in flight.
+                if flight.pipe > 0 or allowed < size:
+                    return nxt if flight.pipe > 0 else nxt + allowed
+                return nxt + size
+            return nxt + room - room % size
+        if allowed >= size:
+            # RFC 9293 §3.8.6.2.1 rule (1); the rest waits for rules (2) to (4) in its turn.
+            if allowed == queued and (self.nodelay or self.fin_queued or nxt == self.snd_una):
+                return nxt + queued
+            return nxt + allowed - allowed % size
+        return nxt + allowed if self._small_segment_may_go(queued, usable) else nxt
+
+    def _small_segment_may_go(self, queued: int, usable: int) -> bool:
+        """RFC 9293 §3.8.6.2.1 (MUST-38) rules (2) to (4): everything written counts as pushed."""
+        # RFC 9293 §3.7.4 (SHLD-7, MUST-17): the bracketed condition is Nagle's.
+        nagle = self.nodelay or self.fin_queued or self.snd_nxt == self.snd_una
+        if queued <= usable:
+            return nagle
+        return (nagle and usable >= self.max_snd_wnd >> 1) or self.override
+
+
+def cap_segments(start: int, end: int, size: int, most: int) -> int:
+    """The end of at most `most` segments of `size` bytes from `start`, not above `end`."""
+    cap = start + size * most
+    return cap if cap < end else end
+
+

@@ -1,0 +1,38 @@
+"""One small table of deadlines per connection (RFC 9293 §3.10.8).
+
+Each slot holds the time at which it is due, or NEVER. Nothing is scheduled anywhere else: the
+endpoint asks for the earliest and calls back when it has passed. Waking too early or too late is
+harmless, for what is due is always decided by comparing with `now`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NEVER: Final = 1 << 62
+"""A time that does not come."""
+
+RTO: Final = 0  # retransmission (RFC 6298), also of SYN and FIN
+PERSIST: Final = 1  # zero-window probe and silly-window override (RFC 9293 §3.8.6)
+DELAYED_ACK: Final = 2  # RFC 9293 §3.8.6.3
+KEEPALIVE: Final = 3  # RFC 9293 §3.8.4
+USER: Final = 4  # user time-out (RFC 9293 §3.9.1.1)
+FIN_WAIT2: Final = 5  # an orphan waiting for the peer's FIN
+COUNT: Final = 6
+
+
+class TimerTable:
+    """The deadlines of one connection, in nanoseconds of the caller's monotonic clock."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = [NEVER] * COUNT
+
+    def next(self) -> int:
+        """The earliest deadline, or NEVER."""
+        return min(self.at)
+
+    def clear(self) -> None:
+        """Stop every timer."""
+        self.at = [NEVER] * COUNT
