@@ -1,4 +1,4 @@
-"""`utcp demo`: a connection segment by segment, then a large transfer, each between two processes."""
+"""`utcp demo`: a connection drawn segment by segment, then a large transfer of random bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import struct
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
 import utcp
 from utcp.cli.ladder import draw, play
+from utcp.cli.loops import BEST, LOOPS
+from utcp.cli.loops import run as run_loop
 from utcp.cli.processes import helper_process
 from utcp.cli.sizes import format_size, parse_size
 from utcp.config import Config
@@ -44,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mss", type=int, default=0, metavar="BYTES", help="bound of the segment size [none]"
     )
-    loops = ["asyncio", "uvloop"]
-    best = "uvloop" if find_spec("uvloop") is not None else "asyncio"
-    parser.add_argument("--loop", choices=loops, default=best, help="[%(default)s]")
+    parser.add_argument("--loop", choices=LOOPS, default=BEST, help="event loop [%(default)s]")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -63,8 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n(MSL was {short_lived.msl:g} s here, its default is {config.msl:g} s.)\n", flush=True)
     with helper_process(_serve, config, arguments.loop) as pipe:
         port = pipe.recv()
-        with asyncio.Runner(loop_factory=_loop_factory(arguments.loop)) as runner:
-            runner.run(_transfer(port, arguments.size, config))
+        run_loop(arguments.loop, _transfer(port, arguments.size, config))
 
 
 async def _transfer(port: int, size: int, config: Config) -> None:
@@ -110,8 +109,7 @@ async def _send(
 
 
 def _serve(pipe: Pipe, config: Config, loop: str) -> None:
-    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
-        runner.run(_receive(pipe, config))
+    run_loop(loop, _receive(pipe, config))
 
 
 async def _receive(pipe: Pipe, config: Config) -> None:
@@ -165,11 +163,3 @@ def _digest(block: bytes, size: int) -> bytes:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
     return Progress(*columns, TransferSpeedColumn())
-
-
-def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    import uvloop  # noqa: PLC0415
-
-    return uvloop.new_event_loop

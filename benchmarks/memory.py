@@ -1,0 +1,84 @@
+"""What the server pays in memory for idle connections and for TIME-WAIT records.
+
+Two runs each, because a tracer that counts Python's allocations makes the process itself larger:
+one reads `tracemalloc`, the other the resident size of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from multiprocessing.connection import Connection as Pipe
+from typing import Final
+
+import utcp
+from benchmarks.measure import resident
+from benchmarks.transports import HOST, port_of
+from utcp.cli.loops import run
+
+_WARM_UP: Final = 50
+_SETTLE: Final = 0.3  # seconds for delayed ACKs and closing to end
+
+
+class Idle(asyncio.Protocol):
+    """A connection that only exists."""
+
+    def __init__(self, transports: asyncio.Queue[asyncio.Transport]) -> None:
+        self._transports = transports
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transports.put_nowait(transport)  # type: ignore[arg-type]
+
+
+def serve(pipe: Pipe, weighed: str, count: int, traced: bool) -> None:
+    """Main function of the weighed process: answers {"each": bytes}."""
+    if traced:
+        tracemalloc.start()
+    pipe.send({"each": run("asyncio", _serve(pipe, weighed, count, traced=traced))})
+
+
+def connect(pipe: Pipe, count: int, port: int) -> None:
+    """Main function of the process that opens the connections."""
+    run("asyncio", _connect(pipe, count, port))
+
+
+async def _serve(pipe: Pipe, weighed: str, count: int, *, traced: bool) -> float:
+    accepted: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+    kept: list[asyncio.Transport] = []
+    server = await utcp.create_server(lambda: Idle(accepted), HOST, 0, backlog=count)
+    pipe.send(port_of(server))
+
+    async def weigh(expected: int) -> int:
+        for _ in range(expected):
+            transport = await accepted.get()
+            if weighed == "connection":
+                kept.append(transport)
+            else:
+                # The side that closes first is the one that has to remember.
+                transport.close()
+        del transport
+        await asyncio.sleep(_SETTLE)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] if traced else resident()
+
+    before = await weigh(_WARM_UP)
+    pipe.send("more")
+    after = await weigh(count)
+    pipe.send("enough")
+    for transport in kept:
+        transport.abort()
+    server.close()
+    await server.wait_closed()
+    return (after - before) / count
+
+
+async def _connect(pipe: Pipe, count: int, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+    for number in (_WARM_UP, count):
+        for _ in range(number):
+            await utcp.create_connection(lambda: Idle(opened), HOST, port)
+        await loop.run_in_executor(None, pipe.recv)
+    while not opened.empty():
+        opened.get_nowait().abort()
