@@ -72,6 +72,10 @@ class Receiver:
         # The window of a SYN is not scaled (RFC 7323 §2.2).
         self.rcv_adv = self.rcv_nxt + min(self.capacity, _MAX_WINDOW)
 
+    def limit(self, capacity: int) -> None:
+        """Let the buffer be no larger than `capacity` bytes."""
+        self.capacity = min(self.capacity, capacity)
+
     # -- acceptability ------------------------------------------------------------------------
 
     def acceptable(self, seq: int, length: int) -> bool:
@@ -126,8 +130,7 @@ class Receiver:
         if seq > rcv_nxt:
             # RFC 9293 §3.10.7.4 step 1 (SHLD-31): held for later.
             self.ack_now = True
-            if self.reassembly.insert(seq, end, data) == 0:
-                self.reassembly.duplicate(seq, end)
+            self.reassembly.insert(seq, end, data)
             return 0
         self.buffer.append(data, isinstance(data, memoryview))
         self.rcv_nxt = end

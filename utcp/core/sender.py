@@ -42,6 +42,8 @@ class Sender:
         "override",
         "path_mss",
         "peer_mss",
+        "probe_due",
+        "probes",
         "progress_at",
         "retries",
         "rtt",
@@ -79,6 +81,8 @@ class Sender:
         self.nodelay = nodelay
         self.fin_queued = False
         self.override = False  # the silly-window override timer has expired
+        self.probe_due = False  # a zero-window probe is to be sent
+        self.probes = 0  # sent since the window shut
         self.retries = 0  # consecutive time-outs without an answer
         self.progress_at = NEVER  # since when the oldest byte in flight waits
         self.last_sent_at = NEVER
@@ -141,6 +145,7 @@ class Sender:
                     return nxt if flight.pipe > 0 else nxt + allowed
                 return nxt + size
             return nxt + room - room % size
+        self.cwnd_limited = False
         if allowed >= size:
             # RFC 9293 §3.8.6.2.1 rule (1); the rest waits for rules (2) to (4) in its turn.
             if allowed == queued and (self.nodelay or self.fin_queued or nxt == self.snd_una):
@@ -155,11 +160,3 @@ class Sender:
         if queued <= usable:
             return nagle
         return (nagle and usable >= self.max_snd_wnd >> 1) or self.override
-
-
-def cap_segments(start: int, end: int, size: int, most: int) -> int:
-    """The end of at most `most` segments of `size` bytes from `start`, not above `end`."""
-    cap = start + size * most
-    return cap if cap < end else end
-
-

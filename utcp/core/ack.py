@@ -1,0 +1,131 @@
+"""The ACK side: what an acknowledgment means for what was sent (RFC 9293 §3.10.7.4 step 5).
+
+One acknowledgment passes through the parts in this order, each adding to the one `AckSample`:
+window -> flight (what arrived) -> RTT -> loss (what did not) -> congestion control -> timers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from utcp.core import events, loss, teardown, timers
+from utcp.core.seq import unwrap
+from utcp.core.timers import NEVER
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+
+def process(
+    conn: Connection,
+    now: int,
+    seq: int,
+    ack: int,
+    wnd: int,
+    length: int,
+    ece: bool,
+    sack32: list[tuple[int, int]] | None,
+) -> None:
+    """Process an acceptable ACK field: SND.UNA - MAX.SND.WND <= `ack` <= SND.NXT.
+
+    `seq` and `length` are those of the segment that carried it, `wnd` its window in bytes, `sack32`
+    its SACK blocks as on the wire.
+    """
+    snd = conn.snd
+    conn.last_heard_at = now
+    conn.keepalive_probes = 0
+    una = snd.snd_una
+    snd.retries = 0
+    if ack < una:
+        # RFC 9293 §3.10.7.4 step 5: an old acknowledgment can be ignored, but not its SACKs.
+        if not sack32 or snd.snd_nxt == una:
+            return
+        ack = una
+        wnd = snd.snd_wnd
+    old_wnd = snd.snd_wnd
+    snd.update_window(seq, ack, wnd)
+    if snd.snd_wnd != old_wnd:
+        _window_changed(conn, old_wnd)
+    if snd.snd_nxt == una:
+        # Nothing is in flight: only the window can have news, and whether anything waits for it.
+        if not conn.queued and snd.pending():
+            conn.touch()
+        return
+    flight = snd.flight
+    sample = snd.sample
+    sample.reset(now)
+    sample.cwnd_limited = snd.cwnd_limited
+    # RFC 5681 §2: data outstanding, no data, no FIN, ACK equal to the greatest, window the same.
+    sample.duplicate = ack == una and not length and snd.snd_wnd == old_wnd
+    flight.ack(ack, sample)
+    if sack32 and conn.sack_ok:
+        blocks = [(unwrap(start, ack), unwrap(end, ack)) for start, end in sack32]
+        flight.sack(blocks, sample)
+    if sample.rtt_ns >= 0:
+        snd.rtt.update(sample.rtt_ns, now)
+    if ack > una:
+        _advance(conn, now, ack)
+    _congestion(conn, now, ece)
+    _rearm(conn, now, ack > una)
+    if not conn.queued and (snd.pending() or flight.lost_bytes):
+        conn.touch()
+    if snd.fin_queued and ack > snd.buffer.end >= una:
+        teardown.fin_acked(conn)
+
+
+def _window_changed(conn: Connection, old_wnd: int) -> None:
+    """The peer's window moved. If it was shut, that was what held us back."""
+    snd = conn.snd
+    if old_wnd == 0 and snd.snd_wnd > 0:
+        conn.timers.at[timers.PERSIST] = NEVER
+        snd.probes = 0
+        if snd.snd_nxt > snd.snd_una:
+            # A shut window drops what comes: whatever this ACK does not cover has to go again.
+            snd.flight.mark_all_lost(forget_sacked=False)
+    conn.touch()
+
+
+def _advance(conn: Connection, now: int, ack: int) -> None:
+    """SND.UNA moves: free what it passes."""
+    snd = conn.snd
+    snd.snd_una = ack
+    snd.progress_at = now
+    end = snd.buffer.end
+    snd.buffer.release(ack if ack < end else end)
+    if conn.writable_level >= 0:
+        conn.check_writable()
+
+
+def _congestion(conn: Connection, now: int, ece: bool) -> None:
+    """Loss detection, then the congestion window."""
+    snd = conn.snd
+    flight = snd.flight
+    sample = snd.sample
+    flags = snd.loss.on_ack(flight, sample, snd.snd_nxt, snd.mss, conn.sack_ok)
+    if flags:
+        if flags & loss.ENTERED_RECOVERY:
+            snd.cc.on_loss(now, sample.prior_in_flight)
+        if flags & loss.EXITED_RECOVERY:
+            snd.cc.on_recovery_exit(now)
+    if ece and conn.ecn_ok:
+        sample.ece = True
+        if snd.snd_una > snd.ecn_recover and not sample.in_recovery:
+            # RFC 3168 §6.1.2: react once for a window of data, and say so with CWR.
+            snd.ecn_recover = snd.snd_nxt
+            snd.cwr_pending = True
+            snd.cc.on_ecn(now, sample.prior_in_flight)
+    snd.cc.on_ack(sample)
+
+
+def _rearm(conn: Connection, now: int, advanced: bool) -> None:
+    """The retransmission timer (RFC 6298 §5)."""
+    snd = conn.snd
+    at = conn.timers.at
+    if snd.snd_nxt == snd.snd_una:
+        # RFC 6298 §5 (5.2): all acknowledged.
+        at[timers.RTO] = NEVER
+        at[timers.USER] = NEVER
+        snd.cwnd_limited = False
+    elif advanced:
+        # RFC 6298 §5 (5.3)
+        at[timers.RTO] = now + snd.rtt.rto_ns

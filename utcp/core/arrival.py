@@ -1,0 +1,217 @@
+"""SEGMENT ARRIVES (RFC 9293 §3.10.7.4), one function per step, in the RFC's order.
+
+Every step returns True for "go on with the next step" and False for "the segment is done with".
+This is the whole truth about arriving segments; `fastpath` is a short cut for the segments that
+would pass all of these steps without leaving a trace but an acknowledgment or some bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from utcp.core import ack as acks
+from utcp.core import handshake, teardown
+from utcp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
+from utcp.core.seq import unwrap
+from utcp.core.state import (
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    SYN_RECEIVED,
+    SYN_SENT,
+    Reason,
+)
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+
+def segment_arrives(
+    conn: Connection, now: int, seg: Segment, buf: memoryview, congestion: bool
+) -> None:
+    """Process one parsed segment; `congestion` says that its datagram carried a CE mark."""
+    state = conn.state
+    if state is CLOSED:
+        return
+    if state is SYN_SENT:
+        handshake.syn_sent(conn, now, seg, buf)
+        return
+    seq = unwrap(seg.seq32, conn.rcv.rcv_nxt)
+    if state is SYN_RECEIVED and seg.flags & SYN:
+        seq = _repeated_syn(conn, seg, seq)
+        if seq < 0:
+            return
+    if not check_sequence(conn, now, seg, seq):
+        return
+    if not check_rst(conn, now, seg, seq):
+        return
+    # Step 3, security and compartment, does not apply.
+    if not check_syn(conn, now, seg):
+        return
+    if not check_ack(conn, now, seg, seq, congestion):
+        return
+    # Step 6, the URG bit: the wire format has no urgent pointer.
+    process_text(conn, seg, seq, buf)
+    check_fin(conn, seg, seq)
+
+
+def _repeated_syn(conn: Connection, seg: Segment, seq: int) -> int:
+    """The peer's SYN again, in SYN-RECEIVED. Returns the sequence number to go on with, or -1.
+
+    RFC 9293 Appendix A.2: by Table 6 alone a SYN-ACK in a simultaneous open could never be
+    accepted, for its SYN lies below the window. So the SYN, which is known, is taken off it.
+    """
+    if seq != conn.rcv.irs:
+        return seq
+    if seg.flags & ACK:
+        seg.flags &= ~SYN
+        return seq + 1
+    # Our SYN-ACK was lost: send it again at once, as Linux does, and not only by the timer.
+    conn.syn_due = True
+    conn.touch()
+    return -1
+
+
+def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
+    """Step 1: does the segment fall into the window? And RFC 7323 §5.3 before it: is it old?"""
+    rcv = conn.rcv
+    flags = seg.flags
+    length = seg.length()
+    if conn.ts_ok and not flags & RST:
+        # RFC 7323 §3.2: agreed means in every segment; without it the segment is dropped.
+        if not seg.has_timestamps:
+            conn.counters.paws_drops += 1
+            return False
+        if rcv.paws_reject(seg.ts_val, now):
+            # RFC 7323 §5.3 R1: acknowledge, drop.
+            conn.counters.paws_drops += 1
+            unacceptable(conn, now, seg, seq, length)
+            return False
+    if not rcv.acceptable(seq, length):
+        # RFC 9293 §3.10.7.4 step 1 (MUST-66): a zero window still takes ACK and RST of the
+        # segment that is next in order, and a FIN, which takes no room.
+        if seq == rcv.rcv_nxt and rcv.rcv_adv == seq:
+            return True
+        if not flags & RST:
+            unacceptable(conn, now, seg, seq, length)
+        return False
+    return True
+
+
+def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int) -> None:
+    """Answer a segment outside the window with an ACK.
+
+    One with data is always answered, for the peer may be waiting for just that. One without is
+    answered at a limited rate, so that two confused peers do not acknowledge each other for ever.
+    """
+    payload = seg.end - seg.payload_at
+    if (payload or seg.flags & FIN) and not seg.flags & SYN:
+        rcv = conn.rcv
+        if payload and conn.sack_ok and seq + length <= rcv.rcv_nxt:
+            # RFC 2883 §4: report what came twice.
+            rcv.reassembly.duplicate(seq, seq + payload)
+        rcv.ack_now = True
+        conn.touch()
+    else:
+        teardown.challenge_ack(conn, now)
+
+
+def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
+    """Step 2: the RST bit, with the three checks of RFC 5961 §3.2 (SHLD-2: data does not matter)."""
+    if not seg.flags & RST:
+        return True
+    conn.counters.resets_in += 1
+    if seq != conn.rcv.rcv_nxt:
+        teardown.challenge_ack(conn, now)
+        return False
+    if conn.state is SYN_RECEIVED:
+        # MUST-11: a passive open goes back to LISTEN, and nobody is told.
+        conn.silent = conn.passive
+        teardown.finish(conn, Reason.REFUSED)
+    else:
+        teardown.finish(conn, Reason.RESET)
+    return False
+
+
+def check_syn(conn: Connection, now: int, seg: Segment) -> bool:
+    """Step 4: the SYN bit. RFC 5961 §4.2: a challenge ACK, whatever the sequence number."""
+    if not seg.flags & SYN:
+        return True
+    if conn.state is SYN_RECEIVED and conn.passive:
+        conn.silent = True
+        teardown.finish(conn, Reason.RESET)
+    else:
+        teardown.challenge_ack(conn, now)
+    return False
+
+
+def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bool) -> bool:
+    """Step 5: the ACK field."""
+    if not seg.flags & ACK:
+        return False
+    snd = conn.snd
+    ack = unwrap(seg.ack32, snd.snd_nxt)
+    synchronizing = snd.snd_una == snd.iss
+    if synchronizing and not snd.snd_una < ack <= snd.snd_nxt:
+        conn.stray_reset(seg)
+        return False
+    # RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT, and nothing below our ISS.
+    if ack > snd.snd_nxt or ack < snd.snd_una - snd.max_snd_wnd or ack <= snd.iss:
+        teardown.challenge_ack(conn, now)
+        return False
+    rcv = conn.rcv
+    if conn.ts_ok and seg.has_timestamps:
+        rcv.note_timestamp(seq, seg.ts_val, now)
+    if conn.ecn_ok:
+        if seg.flags & CWR:
+            rcv.ece = False
+        if congestion:
+            rcv.ece = True
+            rcv.ack_now = True
+    wnd = seg.window << snd.snd_wscale
+    if synchronizing:
+        # SYN-RECEIVED: enter ESTABLISHED with SND.WND, SND.WL1, SND.WL2 from this segment.
+        snd.snd_wnd = wnd
+        snd.max_snd_wnd = max(snd.max_snd_wnd, wnd)
+        snd.snd_wl1 = seq
+        snd.snd_wl2 = ack
+        handshake.established(conn, now, snd.iss + 1)
+        conn.touch()
+    length = seg.length()
+    acks.process(conn, now, seq, ack, wnd, length, bool(seg.flags & ECE), seg.sack32)
+    return conn.state is not CLOSED
+
+
+def process_text(conn: Connection, seg: Segment, seq: int, buf: memoryview) -> None:
+    """Step 7: the segment text."""
+    start = seg.payload_at
+    if start == seg.end:
+        return
+    state = conn.state
+    if state is not ESTABLISHED and state is not FIN_WAIT_1 and state is not FIN_WAIT_2:
+        # The peer has sent its FIN already: whatever this is, it is not text.
+        return
+    if conn.orphan and seq + seg.end - start > conn.rcv.rcv_nxt:
+        # RFC 9293 §3.6.1 (SHLD-3): data after CLOSE has nobody to read it.
+        teardown.abort(conn, Reason.ABORTED)
+        return
+    conn.take_text(seq, buf[start : seg.end])
+
+
+def check_fin(conn: Connection, seg: Segment, seq: int) -> None:
+    """Step 8: the FIN bit. A FIN ahead of its turn is remembered until the hole is filled."""
+    rcv = conn.rcv
+    state = conn.state
+    if state is not ESTABLISHED and state is not FIN_WAIT_1 and state is not FIN_WAIT_2:
+        if seg.flags & FIN and state is not CLOSED:
+            # Our ACK of it was lost: CLOSE-WAIT, CLOSING, LAST-ACK remain as they are.
+            rcv.ack_now = True
+            conn.touch()
+        return
+    if seg.flags & FIN:
+        fin_seq = seq + seg.end - seg.payload_at
+        if rcv.fin_seq < 0 and rcv.rcv_nxt <= fin_seq <= rcv.rcv_adv:
+            rcv.fin_seq = fin_seq
+    if rcv.fin_seq == rcv.rcv_nxt:
+        teardown.fin_received(conn)

@@ -1,0 +1,447 @@
+"""Connection: the parts of one TCP connection, and the calls of its user.
+
+It holds what belongs together and contains no algorithm: arriving segments are processed by
+`arrival` and `fastpath`, what leaves is decided by `output`, time-outs by `timeouts`, and each
+part (`Sender`, `Receiver`, their buffers, the flight, congestion control) knows only itself.
+
+Four kinds of methods: questions (`state`, `readable`, `info` ...), commands of the application
+(`write`, `read`, `close` ...), events (`take_events`), and what the modules beside this one use.
+Commands may be given at any time between two calls to the endpoint. None of them blocks or sends:
+what they cause leaves through `Endpoint.poll_transmit`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from typing import Final
+
+from utcp.config import Config
+from utcp.core import cc, events, segment, teardown, timers
+from utcp.core.receiver import Receiver, window_scale
+from utcp.core.rtt import RttEstimator
+from utcp.core.segment import RST, Segment
+from utcp.core.sender import MIN_MSS, Sender
+from utcp.core.seq import MASK32
+from utcp.core.state import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    SYN_RECEIVED,
+    TIME_WAIT,
+    TRANSITIONS,
+    Reason,
+    State,
+)
+from utcp.core.timers import NEVER, TimerTable
+from utcp.stats import Counters, TcpInfo
+
+_FAST_RTT_NS: Final = 1_000_000
+_MIN_SNDBUF: Final = 256 << 10
+_UDP_HEADER: Final = 8
+_MAX_IP_PACKET: Final = 65_535
+_NEVER_BEFORE: Final = -NEVER
+
+
+class Agenda:
+    """What one endpoint has to do next: connections that have something to send or to tell.
+
+    A connection enters each queue once, whatever happens to it, so both are bounded.
+    """
+
+    __slots__ = ("half_open", "ready", "replies", "to_send")
+
+    def __init__(self) -> None:
+        self.to_send: deque[Connection] = deque()
+        self.ready: deque[Connection] = deque()
+        self.replies: deque[tuple[Hashable, bytes]] = deque()
+        self.half_open = 0  # passive connections in SYN-RECEIVED
+
+
+def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
+    """The MSS for a path (RFC 9293 §3.7.1, MUST-67): TCP's own, 20 bytes of IPv4 header or 40 of
+    IPv6, 8 of UDP and 12 of ours taken off, and never more than a datagram can carry."""
+    if ipv6:
+        mss = min(path_mtu - 40, _MAX_IP_PACKET) - _UDP_HEADER - segment.HEADER_SIZE
+    else:
+        mss = min(path_mtu, _MAX_IP_PACKET) - 20 - _UDP_HEADER - segment.HEADER_SIZE
+    if config.max_segment_size:
+        mss = min(mss, config.max_segment_size)
+    return max(mss, MIN_MSS + segment.TIMESTAMPS_SIZE)
+
+
+class Connection:
+    """One TCP connection, made by `Endpoint.connect` or by a SYN that a listener accepted."""
+
+    __slots__ = (
+        "_events",
+        "_keepalive",
+        "_ready",
+        "addr",
+        "agenda",
+        "burst_capacity",
+        "bytes_retrans",
+        "bytes_sent",
+        "challenge_interval_ns",
+        "challenged_at",
+        "config",
+        "counters",
+        "delayed_ack_ns",
+        "dscp",
+        "ecn_ok",
+        "heap_at",
+        "ipv6",
+        "keepalive_count",
+        "keepalive_due",
+        "keepalive_idle_ns",
+        "keepalive_interval_ns",
+        "keepalive_probes",
+        "last_heard_at",
+        "orphan",
+        "passive",
+        "path_mtu",
+        "predict",
+        "queued",
+        "rcv",
+        "reason",
+        "reset_due",
+        "sack_ok",
+        "segs_in",
+        "segs_out",
+        "silent",
+        "snd",
+        "soft_error",
+        "state",
+        "syn_due",
+        "timers",
+        "total_retrans",
+        "ts_offset",
+        "ts_ok",
+        "user_timeout_ns",
+        "writable_level",
+        "wscale_ok",
+    )
+
+    def __init__(
+        self,
+        addr: Hashable,
+        config: Config,
+        agenda: Agenda,
+        counters: Counters,
+        *,
+        iss: int,
+        ts_offset: int,
+        path_mtu: int,
+        ipv6: bool,
+        passive: bool,
+        burst_capacity: int,
+    ) -> None:
+        self.addr = addr
+        self.config = config
+        self.agenda = agenda
+        self.counters = counters
+        self.passive = passive
+        """Whether it came from a listener (RFC 9293 §3.5, MUST-11)."""
+        self.ipv6 = ipv6
+        self.path_mtu = path_mtu
+        self.burst_capacity = burst_capacity
+        self.state: State = CLOSED
+        self.reason: Reason = Reason.NONE
+        self.soft_error = ""
+        """The last condition that made delivery slow or doubtful, as a word; "" for none."""
+        mss = mss_for(path_mtu, ipv6, config)
+        rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
+        control = cc.create(config.congestion_control, mss, config.initial_window)
+        self.snd = Sender(iss, mss, rtt, control, config.nodelay)
+        self.rcv = Receiver(config.recv_buffer, mss)
+        if config.window_scaling:
+            self.rcv.rcv_wscale = window_scale(config.recv_buffer)
+        self.timers = TimerTable()
+        self.heap_at = NEVER
+        self.ts_offset = ts_offset
+        self.ts_ok = False
+        self.sack_ok = False
+        self.wscale_ok = False
+        self.ecn_ok = False
+        self.predict = False
+        self.syn_due = False
+        self.reset_due = False
+        self.silent = False  # ended without the application ever having heard of it
+        self.orphan = False  # the application has called close()
+        self.queued = False
+        self._ready = False
+        self._events = 0
+        self.writable_level = -1
+        self.delayed_ack_ns = config.ns("delayed_ack")
+        self.challenge_interval_ns = config.ns("challenge_ack_interval")
+        self.challenged_at = _NEVER_BEFORE
+        self.dscp = config.dscp
+        self.user_timeout_ns = config.ns("user_timeout")
+        self._keepalive = config.keepalive
+        self.keepalive_idle_ns = config.ns("keepalive_idle")
+        self.keepalive_interval_ns = config.ns("keepalive_interval")
+        self.keepalive_count = config.keepalive_count
+        self.keepalive_probes = 0
+        self.keepalive_due = False
+        self.last_heard_at = 0
+        self.bytes_sent = 0
+        self.bytes_retrans = 0
+        self.total_retrans = 0
+        self.segs_out = 0
+        self.segs_in = 0
+
+    # -- questions ----------------------------------------------------------------------------
+
+    @property
+    def readable(self) -> int:
+        """Bytes that `read` would return now."""
+        return self.rcv.buffer.size
+
+    @property
+    def at_eof(self) -> bool:
+        """Whether the peer's FIN has arrived in order and all before it has been read."""
+        rcv = self.rcv
+        return rcv.fin_seq >= 0 and rcv.rcv_nxt > rcv.fin_seq and not rcv.buffer.size
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written that the peer has not acknowledged yet."""
+        return self.snd.buffer.end - self.snd.buffer.start
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that were never sent yet."""
+        return self.snd.unsent()
+
+    @property
+    def sndbuf(self) -> int:
+        """How many of the buffered bytes TCP takes as its own: twice the congestion window, at
+        most `Config.send_buffer`, as Linux sizes a socket's send buffer."""
+        return min(max(2 * self.snd.cc.cwnd, _MIN_SNDBUF), self.config.send_buffer)
+
+    @property
+    def nodelay(self) -> bool:
+        """Whether small segments go at once; False: the Nagle algorithm (RFC 9293 §3.7.4)."""
+        return self.snd.nodelay
+
+    @nodelay.setter
+    def nodelay(self, value: bool) -> None:
+        self.snd.nodelay = value
+        self.touch()
+
+    @property
+    def keepalive(self) -> bool:
+        """Whether an idle peer is probed (RFC 9293 §3.8.4, MUST-24)."""
+        return self._keepalive
+
+    @keepalive.setter
+    def keepalive(self, value: bool) -> None:
+        self._keepalive = value
+        self.keepalive_probes = 0
+        self.timers.at[timers.KEEPALIVE] = NEVER
+        self.touch()
+
+    def info(self) -> TcpInfo:
+        """A snapshot of everything that can be measured (RFC 9293 §3.9.1.5, STATUS)."""
+        return snapshot(self)
+
+    # -- commands of the application ----------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue bytes to be sent (RFC 9293 §3.10.2, SEND). Never refuses for lack of room.
+
+        `bytes` are kept as they are, anything mutable is copied. Raises BrokenPipeError after
+        `write_eof` or `close`, and ConnectionError when the connection is over.
+        """
+        if self.snd.fin_queued or self.orphan:
+            raise BrokenPipeError("connection closing")
+        if self.state is CLOSED or self.state is TIME_WAIT:
+            raise ConnectionError("connection does not exist")
+        self.snd.buffer.append(data)
+        if not self.queued:
+            self.touch()
+
+    def read(self, limit: int = -1) -> bytes:
+        """Take out up to `limit` bytes that have arrived in order, all of them if it is negative;
+        b"" if there are none (RFC 9293 §3.10.3, RECEIVE). Opens the window again."""
+        data = self.rcv.buffer.read(limit)
+        self._window_opened()
+        return data
+
+    def read_into(self, buffer: bytearray | memoryview) -> int:
+        """As `read`, straight into `buffer`; returns how many bytes were put there."""
+        size = self.rcv.buffer.read_into(buffer)
+        self._window_opened()
+        return size
+
+    def _window_opened(self) -> None:
+        rcv = self.rcv
+        if rcv.window_update_due() and rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
+            rcv.ack_now = True
+            self.touch()
+
+    def watch_writable(self, level: int) -> None:
+        """Ask for WRITABLE, once, as soon as `buffered - sndbuf` is not above `level` bytes."""
+        self.writable_level = level
+        self.check_writable()
+
+    def write_eof(self) -> None:
+        """Say that no more will be written: a FIN goes out behind what is queued. Reading goes on
+        for as long as the peer sends (RFC 9293 §3.6.1). Again, or when all is over: no effect."""
+        if self.state is not CLOSED and self.state is not TIME_WAIT:
+            teardown.send_fin(self)
+
+    def close(self) -> None:
+        """End both directions (RFC 9293 §3.10.4, CLOSE): what is written and a FIN still go out.
+
+        Bytes that were received and not read, or that arrive later, turn it into a RST (SHLD-3).
+        """
+        if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
+            teardown.close(self)
+
+    def abort(self) -> None:
+        """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""
+        teardown.abort(self, Reason.ABORTED)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def take_events(self) -> int:
+        """The bits (see `utcp.core.events`) that were set since the last call."""
+        bits = self._events
+        self._events = 0
+        return bits
+
+    def signal(self, bit: int) -> None:
+        """Set an event, and have the endpoint's `poll_ready` return this connection."""
+        self._events |= bit
+        if not self._ready and not self.silent:
+            self._ready = True
+            self.agenda.ready.append(self)
+
+    def told(self) -> None:
+        """The endpoint hands this connection out of `poll_ready`."""
+        self._ready = False
+
+    def advise(self, condition: str) -> None:
+        """RFC 9293 §3.9.1.8 (MUST-47): report a soft error, which ends nothing."""
+        self.soft_error = condition
+        self.signal(events.ADVICE)
+
+    # -- for the modules beside this one --------------------------------------------------------
+
+    def touch(self) -> None:
+        """Have the endpoint's `poll_transmit` look at this connection."""
+        if not self.queued:
+            self.queued = True
+            self.agenda.to_send.append(self)
+
+    def move(self, state: State) -> None:
+        """Change the state; only along `TRANSITIONS`."""
+        if state not in TRANSITIONS[self.state]:
+            raise AssertionError(f"no transition from {self.state} to {state}")
+        if self.passive:
+            self.agenda.half_open += (state is SYN_RECEIVED) - (self.state is SYN_RECEIVED)
+        self.state = state
+        # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
+        self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)
+
+    def ts_clock(self, now: int) -> int:
+        """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""
+        return now // 1_000_000 + self.ts_offset & MASK32
+
+    def take_text(self, seq: int, data: memoryview) -> None:
+        """RFC 9293 §3.10.7.4 step 7: payload for the receive side, wherever it lies."""
+        rcv = self.rcv
+        if rcv.fin_seq >= 0 and seq + len(data) > rcv.fin_seq:
+            # Beyond the FIN there is nothing, whatever a segment says.
+            if seq >= rcv.fin_seq:
+                return
+            data = data[: rcv.fin_seq - seq]
+        if rcv.text(seq, data):
+            self.signal(events.READABLE)
+        self.touch()
+
+    def stray_reset(self, seg: Segment) -> None:
+        """RFC 9293 §3.5.2, group 2: <SEQ=SEG.ACK><CTL=RST>; the state stays as it is."""
+        self.counters.resets_out += 1
+        self.agenda.replies.append((self.addr, segment.build(RST, 0, seg.ack32, 0)))
+
+    def count_out(self, segments: int, payload: int, resend: bool) -> None:
+        """Count a burst that goes out."""
+        self.segs_out += segments
+        self.bytes_sent += payload
+        counters = self.counters
+        counters.segments_out += segments
+        if resend:
+            self.total_retrans += segments
+            self.bytes_retrans += payload
+            counters.retransmitted_segments += segments
+
+    def check_writable(self) -> None:
+        """Raise WRITABLE if it was asked for and the level is reached."""
+        if self.writable_level >= 0 and self.buffered - self.sndbuf <= self.writable_level:
+            self.writable_level = -1
+            self.signal(events.WRITABLE)
+
+    def release_sent(self) -> None:
+        """Free what was written: the connection sends no more."""
+        self.snd.buffer.clear()
+        self.writable_level = -1
+
+    def set_path_mtu(self, mtu: int) -> None:
+        """The path takes packets of `mtu` bytes (RFC 9293 §3.7.2)."""
+        self.path_mtu = mtu
+        snd = self.snd
+        snd.path_mss = mss_for(mtu, self.ipv6, self.config)
+        if snd.snd_una != snd.iss:
+            snd.set_mss(self.ts_ok)
+
+    def limit_to_socket(self) -> None:
+        """Keep the window within what the UDP socket's buffer can hold, where the round trip is
+        so short that a whole window can arrive between two wake-ups."""
+        if self.burst_capacity and 0 <= self.snd.rtt.min_rtt_ns < _FAST_RTT_NS:
+            self.rcv.limit(self.burst_capacity)
+
+
+def snapshot(conn: Connection) -> TcpInfo:
+    """`Connection.info` (RFC 9293 §3.9.1.5)."""
+    snd = conn.snd
+    rcv = conn.rcv
+    flags = (
+        ("timestamps", conn.ts_ok),
+        ("sack", conn.sack_ok),
+        ("wscale", conn.wscale_ok),
+        ("ecn", conn.ecn_ok),
+    )
+    return TcpInfo(
+        state=str(conn.state),
+        retransmits=snd.retries,
+        rto=snd.rtt.rto_ns // 1000,
+        rtt=snd.rtt.srtt_ns // 1000,
+        rttvar=snd.rtt.rttvar_ns // 1000,
+        min_rtt=max(snd.rtt.min_rtt_ns, 0) // 1000,
+        snd_mss=snd.mss,
+        rcv_mss=rcv.adv_mss,
+        snd_cwnd=snd.cc.cwnd,
+        snd_ssthresh=snd.cc.ssthresh,
+        snd_wnd=snd.snd_wnd,
+        rcv_wnd=rcv.rcv_adv - rcv.rcv_nxt,
+        rcv_space=rcv.capacity,
+        snd_wscale=snd.snd_wscale,
+        rcv_wscale=rcv.rcv_wscale,
+        unacked=snd.snd_nxt - snd.snd_una,
+        sacked=snd.flight.sacked_bytes,
+        lost=snd.flight.lost_bytes,
+        notsent_bytes=snd.unsent(),
+        pmtu=conn.path_mtu,
+        bytes_sent=conn.bytes_sent,
+        bytes_retrans=conn.bytes_retrans,
+        bytes_acked=max(snd.snd_una - snd.iss - 1, 0),
+        bytes_received=rcv.total,
+        segs_out=conn.segs_out,
+        segs_in=conn.segs_in,
+        total_retrans=conn.total_retrans,
+        options=tuple(name for name, agreed in flags if agreed),
+        congestion_control=conn.config.congestion_control,
+    )

@@ -1,0 +1,467 @@
+"""Endpoint: all TCP on one UDP socket, without the socket.
+
+It finds the connection that a datagram belongs to, listens, answers strays, and keeps TIME-WAIT.
+UDP's ports are TCP's ports, and one UDP socket has one local address, so the remote address alone
+names a connection.
+
+Bring your own I/O. One wake-up of a driver is, in this order:
+
+1. `receive` for each datagram (or train of datagrams) that came in, `unreachable` and
+   `packet_too_big` for errors, `handle_timeout` if `poll_timeout` has passed;
+2. `poll_ready` until it returns None: the application reads, writes, closes;
+3. `settle`, before the memory of received datagrams is used again;
+4. `poll_transmit` until it returns None: send each burst;
+5. `poll_timeout`: when to come back if nothing happens before.
+
+`now` is always an integer, nanoseconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable
+from typing import Final
+
+from utcp.config import Config
+from utcp.core import fastpath, handshake, listener, output, segment, timeouts, timewait
+from utcp.core.connection import Agenda, Connection
+from utcp.core.listener import Listener
+from utcp.core.secrets import Secrets
+from utcp.core.segment import ACK, RST, Segment
+from utcp.core.seq import unwrap
+from utcp.core.state import (
+    CLOSED,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    Reason,
+    State,
+)
+from utcp.core.teardown import finish
+from utcp.core.timers import NEVER
+from utcp.core.timewait import TimeWait
+from utcp.core.transmit import Transmit
+from utcp.stats import Counters
+
+_SECOND: Final = 1_000_000_000
+_MIN_MTU_IPV4: Final = 552  # as Linux's min_pmtu
+_MIN_MTU_IPV6: Final = 1280  # RFC 8200 §5
+_COMPACT_AT: Final = 64
+_CE: Final = 3  # RFC 3168 §5
+
+
+class Endpoint:
+    """The TCP of one UDP socket."""
+
+    __slots__ = (
+        "_agenda",
+        "_config",
+        "_connections",
+        "_count",
+        "_heap",
+        "_ipv6",
+        "_listener",
+        "_reset_budget",
+        "_reset_second",
+        "_secrets",
+        "_segment",
+        "_time_wait",
+        "_time_wait_heap",
+        "_unsettled",
+        "burst_capacity",
+        "counters",
+        "max_burst_bytes",
+        "max_burst_segments",
+        "path_mtu",
+    )
+
+    def __init__(
+        self, config: Config, entropy: bytes, *, ipv6: bool = False, path_mtu: int = 1500
+    ) -> None:
+        """`entropy`: at least 16 secret random bytes, or ValueError. `path_mtu`: of paths about
+        which nothing else is known, in bytes, IP header included."""
+        self._config = config
+        self._secrets = Secrets(entropy)
+        self._ipv6 = ipv6
+        self._connections: dict[Hashable, Connection] = {}
+        self._time_wait: dict[Hashable, TimeWait] = {}
+        self._agenda = Agenda()
+        self._heap: list[tuple[int, int, Connection]] = []
+        self._time_wait_heap: list[tuple[int, int, Hashable]] = []
+        self._count = 0
+        self._segment = Segment()
+        self._listener: Listener | None = None
+        self._unsettled: dict[Connection, None] = {}
+        self._reset_second = -1
+        self._reset_budget = 0
+        self.counters = Counters()
+        self.path_mtu = path_mtu
+        """MTU assumed for the next connection that an arriving SYN opens."""
+        self.max_burst_bytes = 65_000
+        """Most bytes in one Transmit, unless a single segment is larger."""
+        self.max_burst_segments = 64
+        """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
+        self.burst_capacity = 0
+        """Bytes that the socket's receive buffer can hold, 0 if that is not known: the windows
+        of paths with a very short round trip stay below it."""
+
+    # -- user calls ---------------------------------------------------------------------------
+
+    def listen(self, backlog: int = 100) -> None:
+        """Accept connections (RFC 9293 §3.10.1, passive OPEN): they come out of `poll_ready`
+        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN gets
+        no answer. Raises ValueError for a backlog below 1."""
+        if backlog < 1:
+            raise ValueError("backlog must be at least 1")
+        self._listener = Listener(backlog)
+
+    def unlisten(self) -> None:
+        """Accept no more. Connections whose handshake is going on may still come to be."""
+        self._listener = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether SYNs are accepted."""
+        return self._listener is not None
+
+    def connect(self, now: int, addr: Hashable, path_mtu: int = 0) -> Connection:
+        """Open a connection (RFC 9293 §3.10.1, active OPEN): the SYN leaves with the next
+        `poll_transmit`. `path_mtu` in bytes, 0 for the endpoint's own.
+
+        Raises ValueError if there is a connection with `addr` (its old one in TIME-WAIT counts
+        unless `can_reuse`).
+        """
+        if addr in self._connections:
+            raise ValueError(f"connection already exists: {addr!r}")
+        iss = self._secrets.iss(now, addr)
+        old = self._time_wait.get(addr)
+        if old is not None:
+            if not old.may_connect(now):
+                raise ValueError(f"connection in TIME-WAIT: {addr!r}")
+            iss = old.iss_for_successor(iss)
+            del self._time_wait[addr]
+        conn = self._new(addr, iss, path_mtu or self.path_mtu, passive=False)
+        self.counters.connections_opened += 1
+        conn.move(SYN_SENT)
+        conn.syn_due = True
+        conn.touch()
+        return conn
+
+    def connections(self) -> list[Connection]:
+        """All connections, those in the handshake and orphans included, TIME-WAIT not."""
+        return list(self._connections.values())
+
+    def state(self, addr: Hashable) -> State:
+        """The state of the connection with `addr`: TIME_WAIT while its record lasts, CLOSED if
+        nothing is known of it."""
+        conn = self._connections.get(addr)
+        if conn is not None:
+            return conn.state
+        return TIME_WAIT if addr in self._time_wait else CLOSED
+
+    def __contains__(self, addr: Hashable) -> bool:
+        """Whether there is a connection with `addr`, or the TIME-WAIT record of one."""
+        return addr in self._connections or addr in self._time_wait
+
+    @property
+    def time_wait_count(self) -> int:
+        """TIME-WAIT records held."""
+        return len(self._time_wait)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no connection, no TIME-WAIT record and nothing left to send."""
+        return not (self._connections or self._time_wait or self._agenda.replies)
+
+    def can_reuse(self, now: int, addr: Hashable) -> bool:
+        """Whether `connect` may open a connection over the TIME-WAIT record of `addr`."""
+        old = self._time_wait.get(addr)
+        return old is not None and old.may_connect(now)
+
+    def forget(self, addr: Hashable) -> None:
+        """Drop the TIME-WAIT record of `addr`, if there is one: its socket goes away."""
+        self._time_wait.pop(addr, None)
+
+    # -- arriving segments --------------------------------------------------------------------
+
+    def receive(
+        self,
+        now: int,
+        addr: Hashable,
+        buf: bytes | bytearray | memoryview,
+        length: int,
+        stride: int = 0,
+        ecn: int = 0,
+    ) -> None:
+        """Process one received buffer: `length` bytes from `addr`, cut every `stride` bytes into
+        datagrams (0: one datagram), with the two ECN bits of its IP header.
+
+        The connection keeps views into `buf` until they are read or `settle` is called. Whatever
+        comes in is counted and dropped, or answered; nothing raises.
+        """
+        counters = self.counters
+        counters.datagrams_in += 1
+        if not length:
+            counters.malformed += 1
+            return
+        view = buf if type(buf) is memoryview else memoryview(buf)
+        if not stride:
+            stride = length
+        pos = 0
+        while pos < length:
+            conn = self._connections.get(addr)
+            if conn is not None:
+                fastpath.receive(
+                    conn, now, view[pos:length] if pos else view, length - pos, stride,
+                    ecn == _CE, self._segment,
+                )  # fmt: skip
+                if conn.rcv.buffer.size:
+                    self._unsettled[conn] = None
+                if conn.state is CLOSED or conn.state is TIME_WAIT:
+                    self._retire(now, conn)
+                return
+            end = min(pos + stride, length)
+            self._unknown(now, addr, view, pos, end)
+            pos = end
+
+    def settle(self) -> None:
+        """Copy what connections hold only as views into received buffers, which may be
+        overwritten after this."""
+        if self._unsettled:
+            for conn in self._unsettled:
+                conn.rcv.buffer.settle()
+            self._unsettled.clear()
+
+    def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> None:
+        """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides."""
+        seg = self._segment
+        counters = self.counters
+        counters.segments_in += 1
+        status = seg.parse(buf, pos, end)
+        if status == segment.NOT_OURS:
+            counters.not_ours += 1
+            return
+        if status == segment.MALFORMED:
+            counters.malformed += 1
+            return
+        old = self._time_wait.get(addr)
+        if old is not None:
+            self._time_wait_segment(now, addr, seg, old)
+        elif self._listener is not None:
+            self._listen_segment(now, addr, seg, None)
+        else:
+            self._stray(now, addr, seg)
+
+    def _time_wait_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait) -> None:
+        verdict = old.segment_arrives(now, seg, self._config.ns("challenge_ack_interval"))
+        if verdict == timewait.REOPEN and self._listener is not None:
+            del self._time_wait[addr]
+            self._listen_segment(now, addr, seg, old)
+        elif verdict == timewait.ANSWER_AND_RESTART:
+            old.expires_at = now + 2 * self._config.ns("msl")
+            self._agenda.replies.append((addr, old.ack(now)))
+        elif verdict != timewait.DROP:
+            self._agenda.replies.append((addr, old.ack(now)))
+
+    def _listen_segment(
+        self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None
+    ) -> None:
+        assert self._listener is not None
+        verdict = self._listener.segment_arrives(seg, self._agenda.half_open)
+        if verdict == listener.ACCEPT:
+            iss = self._secrets.iss(now, addr)
+            if old is not None:
+                iss = old.iss_for_successor(iss)
+            conn = self._new(addr, iss, self.path_mtu, passive=True)
+            conn.move(State.LISTEN)
+            handshake.open_passive(conn, now, seg)
+            self.counters.connections_accepted += 1
+        elif verdict == listener.RESET:
+            self._stray(now, addr, seg)
+        elif verdict == listener.REFUSE:
+            self.counters.connections_refused += 1
+
+    def _stray(self, now: int, addr: Hashable, seg: Segment) -> None:
+        """RFC 9293 §3.10.7.1: a segment for nobody gets a RST, a RST gets nothing."""
+        counters = self.counters
+        counters.strays += 1
+        flags = seg.flags
+        if flags & RST:
+            counters.resets_in += 1
+            return
+        if now // _SECOND != self._reset_second:
+            self._reset_second = now // _SECOND
+            self._reset_budget = self._config.reset_rate
+        if not self._reset_budget:
+            counters.resets_suppressed += 1
+            return
+        self._reset_budget -= 1
+        counters.resets_out += 1
+        if flags & ACK:
+            data = segment.build(RST, 0, seg.ack32, 0)
+        else:
+            data = segment.build(RST | ACK, 0, 0, seg.seq32 + seg.length())
+        self._agenda.replies.append((addr, data))
+
+    # -- errors from below --------------------------------------------------------------------
+
+    def unreachable(self, now: int, addr: Hashable, hard: bool, quoted: bytes = b"") -> None:
+        """An ICMP error for a datagram to `addr` (RFC 9293 §3.9.2.2, RFC 5927 §4).
+
+        `hard`: port or protocol unreachable. `quoted`: the start of that datagram's payload as
+        the error quotes it, b"" if that is not known.
+        """
+        conn = self._connections.get(addr)
+        if conn is None or not _quotes(conn, quoted):
+            return
+        if hard and conn.state is SYN_SENT:
+            # RFC 9293 §3.9.2.2 (SHLD-26): a hard error aborts, here where nothing is lost by it.
+            finish(conn, Reason.REFUSED)
+            return
+        # RFC 9293 §3.9.2.2 (MUST-56), RFC 5927 §5.2: in a synchronised state, and for soft
+        # errors anywhere, the connection goes on and the application is told.
+        conn.advise("port unreachable" if hard else "host unreachable")
+
+    def packet_too_big(self, now: int, addr: Hashable, mtu: int) -> None:
+        """The path to `addr` takes packets of at most `mtu` bytes: what is in flight and larger
+        will be cut anew and sent again (RFC 9293 §3.7.2)."""
+        conn = self._connections.get(addr)
+        if conn is None:
+            return
+        mtu = max(mtu, _MIN_MTU_IPV6 if self._ipv6 else _MIN_MTU_IPV4)
+        if mtu >= conn.path_mtu:
+            return
+        conn.set_path_mtu(mtu)
+        conn.snd.loss.on_mtu_drop(conn.snd.flight)
+        conn.touch()
+
+    # -- effects ------------------------------------------------------------------------------
+
+    def poll_transmit(self, now: int) -> Transmit | None:
+        """The next burst to send, None if there is none. Connections take turns."""
+        agenda = self._agenda
+        if agenda.replies:
+            addr, data = agenda.replies.popleft()
+            self.counters.datagrams_out += 1
+            return Transmit(addr, data, len(data), self._config.dscp << 2)
+        queue = agenda.to_send
+        while queue:
+            conn = queue[0]
+            burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
+            if burst is not None:
+                if len(queue) > 1:
+                    queue.rotate(-1)
+                self.counters.datagrams_out += 1
+                return burst
+            queue.popleft()
+            conn.queued = False
+            if conn.state is CLOSED or conn.state is TIME_WAIT:
+                self._retire(now, conn)
+            else:
+                self._schedule(conn)
+        return None
+
+    def poll_ready(self) -> Connection | None:
+        """A connection with events that the application has not seen, None if there is none."""
+        ready = self._agenda.ready
+        if not ready:
+            return None
+        conn = ready.popleft()
+        conn.told()
+        return conn
+
+    # -- time-outs ----------------------------------------------------------------------------
+
+    def poll_timeout(self) -> int:
+        """When `handle_timeout` is to be called, NEVER if there is nothing to wait for."""
+        heap = self._heap
+        while heap and heap[0][2].heap_at != heap[0][0]:
+            heapq.heappop(heap)
+        at = heap[0][0] if heap else NEVER
+        expiring = self._time_wait_heap
+        if expiring and expiring[0][0] < at:
+            at = expiring[0][0]
+        return at
+
+    def handle_timeout(self, now: int) -> None:
+        """Do what is due at `now`. Calling it early, late or twice does no harm."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, conn = heapq.heappop(heap)
+            if conn.heap_at != at:
+                continue
+            conn.heap_at = NEVER
+            if conn.timers.next() <= now:
+                timeouts.handle(conn, now)
+            self._schedule(conn)
+        expiring = self._time_wait_heap
+        while expiring and expiring[0][0] <= now:
+            addr = heapq.heappop(expiring)[2]
+            old = self._time_wait.get(addr)
+            if old is None:
+                continue
+            if old.expires_at <= now:
+                # RFC 9293 §3.10.8, TIME-WAIT TIMEOUT.
+                del self._time_wait[addr]
+            else:
+                self._wait(addr, old)
+
+    # -- connections come and go --------------------------------------------------------------
+
+    def _new(self, addr: Hashable, iss: int, path_mtu: int, *, passive: bool) -> Connection:
+        conn = Connection(
+            addr,
+            self._config,
+            self._agenda,
+            self.counters,
+            iss=iss,
+            ts_offset=self._secrets.timestamp_offset(addr),
+            path_mtu=path_mtu,
+            ipv6=self._ipv6,
+            passive=passive,
+            burst_capacity=self.burst_capacity,
+        )
+        self._connections[addr] = conn
+        return conn
+
+    def _schedule(self, conn: Connection) -> None:
+        """Put the connection's next deadline on the heap, unless an earlier one stands there."""
+        at = conn.timers.next()
+        if at < conn.heap_at:
+            conn.heap_at = at
+            self._count += 1
+            heapq.heappush(self._heap, (at, self._count, conn))
+
+    def _retire(self, now: int, conn: Connection) -> None:
+        """Forget a connection that has ended; TIME-WAIT leaves a record."""
+        if self._connections.get(conn.addr) is not conn:
+            return
+        if conn.reset_due:
+            return  # its RST has to go first
+        del self._connections[conn.addr]
+        conn.heap_at = NEVER
+        self._unsettled.pop(conn, None)
+        conn.rcv.buffer.settle()
+        if conn.state is TIME_WAIT:
+            old = TimeWait(conn, now, 2 * self._config.ns("msl"))
+            self._time_wait[conn.addr] = old
+            self._wait(conn.addr, old)
+            if conn.rcv.ack_now:
+                self._agenda.replies.append((conn.addr, old.ack(now)))
+        heap = self._heap
+        if len(heap) > _COMPACT_AT and len(heap) > 2 * len(self._connections):
+            # Entries of connections that are gone must not keep them in memory.
+            self._heap = [entry for entry in heap if entry[2].heap_at == entry[0]]
+            heapq.heapify(self._heap)
+
+    def _wait(self, addr: Hashable, old: TimeWait) -> None:
+        self._count += 1
+        heapq.heappush(self._time_wait_heap, (old.expires_at, self._count, addr))
+
+
+def _quotes(conn: Connection, quoted: bytes) -> bool:
+    """RFC 5927 §4: an ICMP error counts only if it quotes a segment that is in flight."""
+    if len(quoted) < segment.HEADER_SIZE:
+        return True
+    seq = unwrap(int.from_bytes(quoted[4:8]), conn.snd.snd_nxt)
+    return conn.snd.snd_una <= seq <= conn.snd.snd_nxt

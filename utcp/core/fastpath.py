@@ -1,0 +1,139 @@
+"""Header prediction: the short way for what nearly every segment is.
+
+A received buffer holds a train of datagrams, each `stride` bytes long. Segments with the same
+flags, window, acknowledgment and timestamps whose sequence numbers follow one another are one
+*run*: they are one burst of the sender. A run that begins at RCV.NXT, lies in the window and says
+nothing new but its bytes and an acknowledgment passes every step of RFC 9293 §3.10.7.4 without
+leaving a trace, so it is processed here once, as if it were one long segment. Everything else
+goes to `arrival`, segment by segment.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import ack as acks
+from utcp.core import arrival, events
+from utcp.core.segment import NOT_OURS, OK, TIMESTAMPS_WORD, Segment
+from utcp.core.seq import MASK32
+from utcp.core.state import CLOSE_WAIT
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+# Offset, flags and window; sequence; acknowledgment and the word that opens the timestamps
+# option; both timestamps. Fields that must be equal throughout a run are read as one.
+_PREDICTED: Final = Struct(">IIQQ")
+_UNPACK: Final = _PREDICTED.unpack_from
+_SIZE: Final = _PREDICTED.size
+_FLAGS: Final = 0x8018 << 16  # 24 bytes of header; ACK and PSH
+_PSH: Final = 0x0008 << 16
+_BUT_PSH: Final = 0xFFFF_FFFF & ~_PSH
+_HALF: Final = 0x8000_0000
+
+
+def receive(
+    conn: Connection, now: int, buf: memoryview, length: int, stride: int, ce: bool, seg: Segment
+) -> None:
+    """Process the datagrams in `buf[:length]`, cut every `stride` bytes; `ce`: marked CE."""
+    pos = 0
+    while pos < length:
+        end = pos + stride
+        if end > length:
+            end = length
+        if conn.predict and end - pos >= _SIZE:
+            done = _run(conn, now, buf, pos, end, length, stride)
+            if done > pos:
+                pos = done
+                if ce and conn.ecn_ok:
+                    # RFC 3168 §6.1.3: echo from now on, and at once.
+                    conn.rcv.ece = True
+                    conn.rcv.ack_now = True
+                continue
+        conn.segs_in += 1
+        conn.counters.segments_in += 1
+        status = seg.parse(buf, pos, end)
+        if status == OK:
+            arrival.segment_arrives(conn, now, seg, buf, ce)
+        elif status == NOT_OURS:
+            conn.counters.not_ours += 1
+        else:
+            conn.counters.malformed += 1
+        pos = end
+
+
+def _run(
+    conn: Connection, now: int, buf: memoryview, pos: int, end: int, length: int, stride: int
+) -> int:
+    """Take the run that begins at `pos`. Returns where it ends, `pos` if it is not as predicted."""
+    word, seq32, ack_word, stamps = _UNPACK(buf, pos)
+    rcv = conn.rcv
+    seq = rcv.rcv_nxt
+    if (
+        word & 0xFFFF_0000 | _PSH != _FLAGS
+        or seq32 != seq & MASK32
+        or ack_word & MASK32 != TIMESTAMPS_WORD
+        or ((stamps >> 32) - rcv.ts_recent) & _HALF
+    ):
+        return pos
+    snd = conn.snd
+    una = snd.snd_una
+    ack = una + (((ack_word >> 32) - una + _HALF) & MASK32) - _HALF
+    if ack < una or ack > snd.snd_nxt:
+        return pos
+    total = end - pos - _SIZE
+    count = 1
+    done = end
+    if total:
+        room = rcv.rcv_adv - seq
+        if (
+            total > room
+            or rcv.reassembly.starts
+            or rcv.fin_seq >= 0
+            or conn.orphan
+            or conn.state is CLOSE_WAIT
+        ):
+            return pos
+        if total > rcv.rcv_mss:
+            rcv.rcv_mss = min(total, rcv.adv_mss)
+        views: list[bytes | memoryview] = [buf[pos + _SIZE : end]]
+        while done < length:
+            end = done + stride
+            if end > length:
+                end = length
+                if end - done <= _SIZE:
+                    break
+            next_word, next_seq32, next_ack_word, next_stamps = _UNPACK(buf, done)
+            size = end - done - _SIZE
+            if (
+                next_seq32 != (seq + total) & MASK32
+                or next_stamps != stamps
+                or next_ack_word != ack_word
+                or (next_word ^ word) & _BUT_PSH
+                or total + size > room
+            ):
+                break
+            views.append(buf[done + _SIZE : end])
+            total += size
+            count += 1
+            done = end
+    conn.segs_in += count
+    conn.counters.segments_in += count
+    if seq <= rcv.last_ack_sent:
+        # RFC 7323 §4.3 (2)
+        rcv.ts_recent = stamps >> 32
+        rcv.ts_recent_at = now
+    wnd = (word & 0xFFFF) << snd.snd_wscale
+    if not total or ack != una or wnd != snd.snd_wnd:
+        acks.process(conn, now, seq, ack, wnd, total, False, None)
+    else:
+        conn.last_heard_at = now
+    if total:
+        rcv.buffer.extend(views, total, True)
+        rcv.rcv_nxt = seq + total
+        rcv.total += total
+        conn.signal(events.READABLE)
+        if not conn.queued:
+            conn.touch()
+    return done

@@ -1,0 +1,181 @@
+"""Opening a connection: SYN, SYN-ACK, simultaneous open (RFC 9293 §3.5, §3.10.1, §3.10.7.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import events, segment, teardown, timers
+from utcp.core.receiver import window_scale
+from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
+from utcp.core.seq import unwrap
+from utcp.core.state import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT, Reason
+from utcp.core.timers import NEVER
+from utcp.core.transmit import Transmit
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+DEFAULT_MSS_IPV4: Final = 536  # RFC 9293 §3.7.1 (MUST-15)
+DEFAULT_MSS_IPV6: Final = 1220
+
+
+def poll(conn: Connection, now: int) -> Transmit | None:
+    """The SYN or SYN-ACK, first or again; a bare ACK where one is asked for meanwhile."""
+    snd = conn.snd
+    lost = snd.flight.next_lost()[0] >= 0
+    if not conn.syn_due and not lost:
+        if conn.rcv.ack_now and conn.state is not SYN_SENT:
+            return _challenge(conn, now)
+        return None
+    conn.syn_due = False
+    if snd.snd_nxt > snd.snd_una:
+        snd.flight.resent(snd.iss, snd.iss + 1, now)
+    else:
+        snd.flight.sent(snd.iss, snd.iss + 1, now)
+        snd.snd_nxt = snd.iss + 1
+        snd.progress_at = now
+    at = conn.timers.at
+    if at[timers.RTO] == NEVER:
+        at[timers.RTO] = now + snd.rtt.rto_ns
+    if conn.user_timeout_ns and at[timers.USER] == NEVER:
+        at[timers.USER] = snd.progress_at + conn.user_timeout_ns
+    data = _syn(conn, now)
+    conn.count_out(1, 0, lost)
+    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+
+
+def _syn(conn: Connection, now: int) -> bytes:
+    rcv = conn.rcv
+    config = conn.config
+    answering = conn.state is not SYN_SENT
+    # RFC 9293 §3.7.1 (MUST-14, SHLD-5): MSS in every SYN. A SYN offers, a SYN-ACK agrees.
+    wscale = rcv.rcv_wscale if config.window_scaling else -1
+    if answering and not conn.wscale_ok:
+        wscale = -1
+    sack = conn.sack_ok if answering else config.sack
+    stamps = conn.ts_ok if answering else config.timestamps
+    options = segment.syn_options(
+        rcv.adv_mss, wscale, sack, (conn.ts_clock(now), rcv.ts_recent) if stamps else None
+    )
+    if not answering:
+        # RFC 3168 §6.1.1: a SYN offers ECN with both flags; not again once it was lost.
+        flags = SYN | ECE | CWR if config.ecn and conn.snd.retries == 0 else SYN
+        return segment.build(flags, rcv.offer_window(scaled=False), conn.snd.iss, 0, options)
+    flags = SYN | ACK | ECE if conn.ecn_ok else SYN | ACK
+    rcv.last_ack_sent = rcv.rcv_nxt
+    rcv.ack_now = False
+    window = rcv.offer_window(scaled=False)
+    return segment.build(flags, window, conn.snd.iss, rcv.rcv_nxt, options)
+
+
+def _challenge(conn: Connection, now: int) -> Transmit:
+    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> while our SYN is not yet acknowledged."""
+    rcv = conn.rcv
+    rcv.ack_now = False
+    options = b""
+    if conn.ts_ok:
+        options = segment.timestamps_option(conn.ts_clock(now), rcv.ts_recent)
+    data = segment.build(ACK, rcv.offer_window(), conn.snd.snd_nxt, rcv.rcv_nxt, options)
+    conn.count_out(1, 0, False)
+    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+
+
+def negotiate(conn: Connection, seg: Segment, now: int) -> None:
+    """Take over what the peer's SYN says: IRS, MSS, window scale, SACK, timestamps, ECN."""
+    config = conn.config
+    snd = conn.snd
+    rcv = conn.rcv
+    conn.wscale_ok = config.window_scaling and seg.wscale >= 0
+    if conn.wscale_ok:
+        snd.snd_wscale = seg.wscale
+    else:
+        # RFC 7323 §2.2: both sides send the option, or neither scales.
+        rcv.rcv_wscale = 0
+        rcv.limit(0xFFFF)
+    conn.sack_ok = config.sack and seg.sack_permitted
+    conn.ts_ok = config.timestamps and seg.has_timestamps
+    if conn.ts_ok:
+        rcv.ts_recent = seg.ts_val
+        rcv.ts_recent_at = now
+    default = DEFAULT_MSS_IPV6 if conn.ipv6 else DEFAULT_MSS_IPV4
+    snd.peer_mss = seg.mss if seg.mss >= 0 else default
+    snd.set_mss(conn.ts_ok)
+    irs = seg.seq32
+    rcv.start(irs)
+    # RFC 7323 §2.2: the window of a SYN is not scaled.
+    snd.snd_wnd = snd.max_snd_wnd = seg.window
+    snd.snd_wl1 = irs
+
+
+def open_passive(conn: Connection, now: int, seg: Segment) -> None:
+    """RFC 9293 §3.10.7.2 step 3: a SYN for a listener makes a connection in SYN-RECEIVED."""
+    negotiate(conn, seg, now)
+    # RFC 3168 §6.1.1: a SYN with both flags offers ECN.
+    conn.ecn_ok = conn.config.ecn and seg.flags & (ECE | CWR) == ECE | CWR
+    conn.move(SYN_RECEIVED)
+    conn.syn_due = True
+    conn.touch()
+
+
+def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
+    """RFC 9293 §3.10.7.3: a segment arrives in SYN-SENT."""
+    snd = conn.snd
+    flags = seg.flags
+    # RFC 9293 §3.10.7.3 step 1: check the ACK bit.
+    acked = False
+    if flags & ACK:
+        ack = unwrap(seg.ack32, snd.snd_nxt)
+        if ack <= snd.iss or ack > snd.snd_nxt:
+            if not flags & RST:
+                conn.stray_reset(seg)
+            return
+        acked = True
+    # RFC 9293 §3.10.7.3 step 2: check the RST bit. Without an acceptable ACK it is dropped.
+    if flags & RST:
+        if acked:
+            teardown.finish(conn, Reason.REFUSED)
+        return
+    # RFC 9293 §3.10.7.3 steps 4 and 5: check the SYN bit.
+    if not flags & SYN:
+        return
+    negotiate(conn, seg, now)
+    if not acked:
+        # A SYN crosses ours: simultaneous open (MUST-10). The SYN goes again, with an ACK.
+        conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE | CWR
+        conn.move(SYN_RECEIVED)
+        conn.syn_due = True
+        conn.touch()
+        return
+    conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE
+    snd.snd_wl2 = snd.iss
+    established(conn, now, snd.iss + 1)
+    conn.rcv.ack_now = True
+    conn.touch()
+    if seg.end > seg.payload_at:
+        conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
+
+
+def established(conn: Connection, now: int, ack: int) -> None:
+    """Our SYN is acknowledged: the connection is synchronised in both directions."""
+    snd = conn.snd
+    sample = snd.sample
+    sample.reset(now)
+    snd.flight.ack(ack, sample)
+    snd.snd_una = ack
+    if sample.rtt_ns >= 0:
+        snd.rtt.update(sample.rtt_ns, now)
+    conn.timers.at[timers.RTO] = conn.timers.at[timers.USER] = NEVER
+    snd.cc.start()
+    if snd.retries:
+        # RFC 5681 §3.1: a lost SYN or SYN-ACK leaves one segment for the initial window;
+        # RFC 6298 §5 (5.7): and an RTO of three seconds.
+        snd.cc.cwnd = snd.mss
+        snd.rtt.after_syn_timeout()
+        snd.retries = 0
+    conn.limit_to_socket()
+    if conn.state is not FIN_WAIT_1:
+        conn.move(ESTABLISHED)
+        if snd.fin_queued:
+            conn.move(FIN_WAIT_1)
+    conn.last_heard_at = now
+    conn.signal(events.CONNECTED)

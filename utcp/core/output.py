@@ -1,0 +1,278 @@
+"""What leaves: the next burst of one connection (RFC 9293 §3.10.2, and the sender's side of §3.8).
+
+`poll` decides in this order: a RST that is due; the SYN; what is lost; new data and FIN; a bare
+acknowledgment. A burst is a run of segments that differ only in sequence number and payload, so
+the header is made once and the loop over the segments does nothing but cut.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import handshake, segment, timers
+from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
+from utcp.core.seq import MASK32
+from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
+from utcp.core.timers import NEVER
+from utcp.core.transmit import Transmit
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+    from utcp.core.send_buffer import SendBuffer
+
+_HEAD: Final = Struct(">HH")
+_SEQ: Final = Struct(">I")
+_PACK_SEQ: Final = _SEQ.pack
+_ECT0: Final = 2  # RFC 3168 §5
+_MAX_SACK_BLOCKS: Final = 3  # what fits beside timestamps (RFC 2018 §3)
+
+
+def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
+    """The next burst of `conn`, at most `max_segments` datagrams of `max_bytes` together."""
+    if conn.reset_due:
+        conn.reset_due = False
+        return _bare(conn, _reset(conn))
+    if conn.state is CLOSED or conn.state is TIME_WAIT:
+        return None
+    snd = conn.snd
+    if snd.snd_una == snd.iss:
+        return handshake.poll(conn, now)
+    start, end = snd.flight.next_lost()
+    if start >= 0:
+        end = _may_resend(conn, start, end)
+        if end > start:
+            return _burst(conn, now, start, end, max_bytes, max_segments)
+    if snd.probe_due:
+        snd.probe_due = False
+        return _probe_window(conn, now)
+    if snd.pending():
+        end = _new_end(conn, now)
+        if end > snd.snd_nxt:
+            return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
+        _arm_persist(conn, now)
+    return _acknowledge(conn, now)
+
+
+def _new_end(conn: Connection, now: int) -> int:
+    """How far new data and FIN may go now."""
+    snd = conn.snd
+    if snd.snd_nxt == snd.snd_una and now - snd.last_sent_at > snd.rtt.rto_ns:
+        # RFC 5681 §4.1: after more than one RTO of silence the congestion window is stale.
+        snd.cc.on_idle(now, snd.rtt.rto_ns)
+    end = snd.new_data_end(snd.smss - _options_size(conn))
+    if snd.fin_queued and end == snd.buffer.end and end < snd.snd_una + snd.snd_wnd:
+        # The FIN has a sequence number, so it needs room in the window as data does.
+        end += 1
+    return end
+
+
+def _may_resend(conn: Connection, start: int, end: int) -> int:
+    """How much of the lost range may go again now: up to which number, `start` for nothing."""
+    snd = conn.snd
+    # RFC 9293 §3.8.6 (SHLD-16): only what lies in the window, should that have shrunk.
+    end = min(end, snd.snd_una + snd.snd_wnd)
+    if start >= end:
+        return start
+    mss = snd.mss
+    room = snd.cc.cwnd - snd.flight.pipe
+    if room < mss:
+        # RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3): the first one goes whatever cwnd says.
+        if not snd.loss.retransmit_now and snd.flight.pipe > 0:
+            return start
+        room = mss
+    snd.loss.retransmit_now = False
+    return min(end, start + room - room % mss)
+
+
+def _burst(
+    conn: Connection, now: int, start: int, end: int, max_bytes: int, max_segments: int
+) -> Transmit:
+    """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small."""
+    snd = conn.snd
+    rcv = conn.rcv
+    options = _options(conn, now)
+    overhead = HEADER_SIZE + len(options)
+    size = snd.smss - len(options)
+    most = min(max_segments, max_bytes // (size + overhead)) or 1
+    data_end = snd.buffer.end
+    stop = min(end, data_end)
+    if stop - start > size * most:
+        end = stop = start + size * most
+
+    resend = start < snd.snd_nxt
+    word = 0x5000 + (len(options) << 10) + (ACK | ECE if rcv.ece else ACK)
+    window = rcv.offer_window()
+    head = _HEAD.pack(word, window)
+    tail = _SEQ.pack(rcv.rcv_nxt & MASK32) + options
+    parts: list[bytes | memoryview] = []
+    last = stop - 1 - (stop - 1 - start) % size if stop > start else stop
+    _cut(parts, snd.buffer, start, last, size, head, tail)
+    if end >= data_end:
+        # RFC 9293 §3.9.1.2 (MUST-60, MUST-61): PSH on the last segment of what was written.
+        word |= (PSH if stop > start else 0) | (FIN if end > data_end else 0)
+        head = _HEAD.pack(word, window)
+    if stop > start:
+        _cut(parts, snd.buffer, last, stop, size, head, tail)
+    else:
+        parts += (head, _PACK_SEQ(stop & MASK32), tail)
+    tos = conn.dscp << 2
+    if conn.ecn_ok and not resend and stop > start:
+        # RFC 3168 §6.1.5: no ECT on retransmissions.
+        tos |= _ECT0
+        if snd.cwr_pending:
+            # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
+            snd.cwr_pending = False
+            first = int.from_bytes(parts[0][:2]) | CWR
+            parts[0] = _HEAD.pack(first, window)
+    _sent(conn, now, start, end, resend)
+    conn.count_out((stop - start + size - 1) // size or 1, stop - start, resend)
+    return Transmit(conn.addr, b"".join(parts), size + overhead, tos)
+
+
+def _cut(
+    parts: list[bytes | memoryview],
+    buffer: SendBuffer,
+    start: int,
+    stop: int,
+    size: int,
+    head: bytes,
+    tail: bytes,
+) -> None:
+    """Append header and payload of each segment of `size` bytes from `start` to `stop`.
+
+    The hot loop: per segment one packed number, one slice, four list entries.
+    """
+    pack = _PACK_SEQ
+    pos = start
+    while pos < stop:
+        view = buffer.run(pos)
+        whole = min(len(view), stop - pos)
+        off = 0
+        while off + size <= whole:
+            parts += (head, pack(pos & MASK32), tail, view[off : off + size])
+            off += size
+            pos += size
+        if off < whole:
+            # The last segment, or one that goes on in the next chunk.
+            end = min(pos + size, stop)
+            parts += (head, pack(pos & MASK32), tail, view[off : off + end - pos])
+            pos += min(whole - off, end - pos)
+            while pos < end:
+                piece = buffer.run(pos)[: end - pos]
+                parts.append(piece)
+                pos += len(piece)
+
+
+def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> None:
+    """Account for a burst that goes out, and start the timer that watches over it."""
+    snd = conn.snd
+    if resend:
+        snd.flight.resent(start, end, now)
+    else:
+        if snd.snd_nxt == snd.snd_una:
+            snd.progress_at = now
+        snd.flight.sent(start, end, now)
+        snd.snd_nxt = end
+        snd.override = False
+    snd.last_sent_at = now
+    at = conn.timers.at
+    if at[timers.RTO] == NEVER:
+        # RFC 6298 §5 (5.1)
+        at[timers.RTO] = now + snd.rtt.rto_ns
+        if conn.user_timeout_ns and at[timers.USER] == NEVER:
+            at[timers.USER] = snd.progress_at + conn.user_timeout_ns
+    at[timers.PERSIST] = NEVER
+    acknowledged(conn)
+
+
+def acknowledged(conn: Connection) -> None:
+    """A segment with the current acknowledgment goes out: no other is needed for now."""
+    rcv = conn.rcv
+    rcv.last_ack_sent = rcv.rcv_nxt
+    rcv.ack_now = False
+    conn.timers.at[timers.DELAYED_ACK] = NEVER
+
+
+def _probe_window(conn: Connection, now: int) -> Transmit | None:
+    """RFC 9293 §3.8.6.1 (MUST-36): one octet beyond the window, old if there is one in flight."""
+    snd = conn.snd
+    start = snd.snd_una if snd.snd_nxt > snd.snd_una else snd.snd_nxt
+    if start > snd.buffer.end or (start == snd.buffer.end and not snd.fin_queued):
+        return _acknowledge(conn, now)
+    burst = _burst(conn, now, start, start + 1, 1, 1)
+    snd.probes += 1
+    conn.timers.at[timers.RTO] = now + _probe_interval_ns(conn)
+    return burst
+
+
+def _probe_interval_ns(conn: Connection) -> int:
+    """RFC 9293 §3.8.6.1 (SHLD-29, SHLD-30): the retransmission time-out, doubled each time."""
+    longest = conn.config.ns("rto_max")
+    return min(conn.snd.rtt.rto_ns << min(conn.snd.probes, 30), longest)
+
+
+def _arm_persist(conn: Connection, now: int) -> None:
+    """Something waits, the window does not let it go, and no ACK is on its way to change that."""
+    at = conn.timers.at
+    if at[timers.PERSIST] == NEVER and at[timers.RTO] == NEVER:
+        at[timers.PERSIST] = now + _probe_interval_ns(conn)
+
+
+def _acknowledge(conn: Connection, now: int) -> Transmit | None:
+    """A bare ACK if one is due now; else the timer that makes it due."""
+    rcv = conn.rcv
+    if conn.keepalive_due:
+        # RFC 9293 §3.8.4 (SHLD-12): SEG.SEQ = SND.NXT-1 and no data.
+        conn.keepalive_due = False
+        return _ack(conn, now, conn.snd.snd_nxt - 1)
+    if rcv.ack_due():
+        return _ack(conn, now, conn.snd.snd_nxt)
+    at = conn.timers.at
+    if rcv.rcv_nxt != rcv.last_ack_sent and at[timers.DELAYED_ACK] == NEVER:
+        at[timers.DELAYED_ACK] = now + conn.delayed_ack_ns
+    if conn.keepalive and at[timers.KEEPALIVE] == NEVER:
+        # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
+        at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
+    if conn.orphan and conn.state is FIN_WAIT_2 and at[timers.FIN_WAIT2] == NEVER:
+        # Nobody reads any more, so the peer's FIN is not waited for without end (as in Linux).
+        at[timers.FIN_WAIT2] = now + conn.config.ns("fin_wait2_timeout")
+    return None
+
+
+def _ack(conn: Connection, now: int, seq: int) -> Transmit:
+    rcv = conn.rcv
+    flags = ACK | ECE if rcv.ece else ACK
+    data = segment.build(flags, rcv.offer_window(), seq, rcv.rcv_nxt, _options(conn, now))
+    acknowledged(conn)
+    return _bare(conn, data)
+
+
+def _reset(conn: Connection) -> bytes:
+    """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
+    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
+
+
+def _bare(conn: Connection, data: bytes) -> Transmit:
+    conn.count_out(1, 0, False)
+    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+
+
+def _options_size(conn: Connection) -> int:
+    size = segment.TIMESTAMPS_SIZE if conn.ts_ok else 0
+    if conn.sack_ok and conn.rcv.reassembly.starts:
+        size += 4 + 8 * min(len(conn.rcv.reassembly.starts), _MAX_SACK_BLOCKS)
+    return size
+
+
+def _options(conn: Connection, now: int) -> bytes:
+    """Timestamps, and SACK while something is held out of order (RFC 2018 §4)."""
+    options = b""
+    if conn.ts_ok:
+        options = segment.timestamps_option(conn.ts_clock(now), conn.rcv.ts_recent)
+    held = conn.rcv.reassembly
+    if conn.sack_ok and (held.starts or held.duplicated):
+        blocks = held.sack_blocks(_MAX_SACK_BLOCKS)
+        if blocks:
+            options += segment.sack_option(blocks)
+    return options

@@ -1,0 +1,132 @@
+"""Time-outs (RFC 9293 §3.10.8): what happens when a deadline of a connection has passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from utcp.core import teardown, timers
+from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
+from utcp.core.timers import NEVER
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+
+def handle(conn: Connection, now: int) -> None:
+    """Do what is due at `now`; nothing, if nothing is."""
+    at = conn.timers.at
+    if at[timers.DELAYED_ACK] <= now:
+        at[timers.DELAYED_ACK] = NEVER
+        conn.rcv.ack_now = True
+    if at[timers.USER] <= now and _user_timeout(conn, now):
+        return
+    if at[timers.RTO] <= now:
+        at[timers.RTO] = NEVER
+        _retransmission_timeout(conn, now)
+    if at[timers.PERSIST] <= now:
+        at[timers.PERSIST] = NEVER
+        _persist_timeout(conn, now)
+    if at[timers.KEEPALIVE] <= now:
+        at[timers.KEEPALIVE] = NEVER
+        _keepalive_timeout(conn, now)
+    if at[timers.FIN_WAIT2] <= now:
+        at[timers.FIN_WAIT2] = NEVER
+        if conn.state is FIN_WAIT_2:
+            # The peer never sent its FIN: forget the orphan, as Linux does.
+            teardown.finish(conn, Reason.CLOSED)
+    conn.touch()
+
+
+def _user_timeout(conn: Connection, now: int) -> bool:
+    """RFC 9293 §3.10.8, USER TIMEOUT. True if the connection is over."""
+    at = conn.timers.at
+    at[timers.USER] = NEVER
+    snd = conn.snd
+    if not conn.user_timeout_ns or not (snd.snd_nxt > snd.snd_una or snd.pending()):
+        return False
+    due = snd.progress_at + conn.user_timeout_ns
+    if due > now:
+        at[timers.USER] = due
+        return False
+    teardown.abort(conn, Reason.TIMED_OUT)
+    return True
+
+
+def _retransmission_timeout(conn: Connection, now: int) -> None:
+    """RFC 9293 §3.10.8, RETRANSMISSION TIMEOUT; RFC 6298 §5 (5.4) to (5.7)."""
+    snd = conn.snd
+    flight = snd.flight
+    if snd.snd_nxt == snd.snd_una:
+        return
+    if _given_up(conn):
+        return
+    snd.retries += 1
+    synchronized = conn.state is not SYN_SENT and conn.state is not SYN_RECEIVED
+    if synchronized and snd.snd_wnd == 0:
+        # RFC 9293 §3.8.6 (MUST-35): the window shrank to zero over what is in flight, or a probe
+        # was not answered by a window. That is no loss: probe again.
+        snd.probe_due = True
+        return
+    snd.rtt.backoff()
+    conn.counters.timeouts += 1
+    conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
+    if synchronized:
+        if snd.retries == conn.config.retries1:
+            # RFC 9293 §3.8.3 (b), (e) (MUST-20, SHLD-9): R1 is reached.
+            conn.advise("retransmissions")
+        snd.cc.on_rto(now, flight.pipe, snd.retries == 1)
+    snd.loss.on_rto(flight, snd.snd_nxt, snd.mss)
+
+
+def _given_up(conn: Connection) -> bool:
+    """RFC 9293 §3.8.3 (c): has R2 been reached? Then the connection ends here."""
+    config = conn.config
+    retries = conn.snd.retries
+    if conn.state is SYN_SENT:
+        limit = config.syn_retries
+    elif conn.state is SYN_RECEIVED:
+        limit = config.synack_retries if conn.passive else config.syn_retries
+    elif conn.orphan:
+        limit = min(config.orphan_retries, config.retries2)
+    else:
+        limit = config.retries2
+    if retries < limit:
+        return False
+    conn.silent = conn.passive and conn.state is SYN_RECEIVED
+    if conn.soft_error and conn.state is SYN_SENT:
+        teardown.finish(conn, Reason.UNREACHABLE)
+    else:
+        teardown.finish(conn, Reason.TIMED_OUT)
+    return True
+
+
+def _persist_timeout(conn: Connection, now: int) -> None:
+    """RFC 9293 §3.8.6.1 and §3.8.6.2.1 rule (4): nothing in flight, and the window too small."""
+    snd = conn.snd
+    if snd.snd_nxt > snd.snd_una or not snd.pending():
+        return
+    if snd.snd_wnd > 0:
+        snd.override = True
+    else:
+        snd.probe_due = True
+
+
+def _keepalive_timeout(conn: Connection, now: int) -> None:
+    """RFC 9293 §3.8.4: only while nothing is outstanding (MUST-26)."""
+    snd = conn.snd
+    if not conn.keepalive:
+        return
+    if snd.snd_nxt > snd.snd_una or snd.pending():
+        conn.timers.at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
+        return
+    idle_until = conn.last_heard_at + conn.keepalive_idle_ns
+    if now < idle_until:
+        conn.timers.at[timers.KEEPALIVE] = idle_until
+        return
+    # RFC 9293 §3.8.4 (MUST-29): one unanswered probe says nothing.
+    if conn.keepalive_probes >= conn.keepalive_count:
+        teardown.abort(conn, Reason.TIMED_OUT)
+        return
+    conn.keepalive_probes += 1
+    conn.keepalive_due = True
+    conn.timers.at[timers.KEEPALIVE] = now + conn.keepalive_interval_ns

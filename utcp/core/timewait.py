@@ -1,0 +1,101 @@
+"""TIME-WAIT: what stays of a connection for 2 MSL (RFC 9293 §3.6.1, RFC 1337, RFC 6191)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import segment
+from utcp.core.segment import ACK, FIN, RST, SYN, Segment
+from utcp.core.seq import MASK32, unwrap
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+_ISS_STEP: Final = 0x1_0000 + 2  # beyond any window that was not scaled, as Linux steps
+
+# What `segment_arrives` says.
+DROP: Final = 0
+ANSWER: Final = 1  # send `ack()`
+ANSWER_AND_RESTART: Final = 2  # and wait another 2 MSL
+REOPEN: Final = 3  # a SYN that begins a new connection
+
+
+class TimeWait:
+    """One finished connection. Sequence numbers are as on the wire, times in nanoseconds."""
+
+    __slots__ = (
+        "challenged_at",
+        "expires_at",
+        "rcv_nxt32",
+        "snd_nxt32",
+        "started_at",
+        "ts_offset",
+        "ts_ok",
+        "ts_recent",
+        "window",
+    )
+
+    def __init__(self, conn: Connection, now: int, duration_ns: int) -> None:
+        self.expires_at = now + duration_ns
+        self.started_at = now
+        self.challenged_at = -1 << 62
+        self.snd_nxt32 = conn.snd.snd_nxt & MASK32
+        self.rcv_nxt32 = conn.rcv.rcv_nxt & MASK32
+        self.window = min(conn.rcv.offer_window(), 0xFFFF)
+        self.ts_ok = conn.ts_ok
+        self.ts_recent = conn.rcv.ts_recent
+        self.ts_offset = conn.ts_offset
+
+    def ack(self, now: int) -> bytes:
+        """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>"""
+        options = b""
+        if self.ts_ok:
+            ts_val = now // 1_000_000 + self.ts_offset & MASK32
+            options = segment.timestamps_option(ts_val, self.ts_recent)
+        return segment.build(ACK, self.window, self.snd_nxt32, self.rcv_nxt32, options)
+
+    def segment_arrives(self, now: int, seg: Segment, interval_ns: int) -> int:
+        """RFC 9293 §3.10.7.4 for the state TIME-WAIT."""
+        flags = seg.flags
+        if flags & RST:
+            # RFC 1337 §3 (F1): a RST does not end TIME-WAIT.
+            return DROP
+        seq = unwrap(seg.seq32, self.rcv_nxt32)
+        if flags & SYN and not flags & ACK and self._reopens(seg, seq):
+            return REOPEN
+        if flags & FIN and seq + seg.length() == self.rcv_nxt32:
+            # RFC 9293 §3.10.7.4 step 5: the peer's FIN again. Acknowledge, wait 2 MSL anew.
+            return ANSWER_AND_RESTART
+        if seq == self.rcv_nxt32 and seg.length() == 0:
+            return DROP
+        # Old duplicates and everything else: acknowledged at a limited rate (RFC 5961 §7).
+        if now - self.challenged_at < interval_ns:
+            return DROP
+        self.challenged_at = now
+        return ANSWER
+
+    def _reopens(self, seg: Segment, seq: int) -> bool:
+        """RFC 6191 §2 (SHLD-4): a SYN that cannot be an old duplicate."""
+        if self.ts_ok and seg.has_timestamps:
+            newer = seg.ts_val - self.ts_recent & MASK32
+            if newer == 0:
+                return seq >= self.rcv_nxt32
+            return newer < 0x8000_0000
+        if seg.has_timestamps and not self.ts_ok:
+            return True
+        return seq >= self.rcv_nxt32
+
+    def may_connect(self, now: int) -> bool:
+        """Whether we may open a new connection over this record: the peer's record of the old
+        one, and old duplicates, must be told apart by timestamps (RFC 6191, RFC 7323 §5)."""
+        return self.ts_ok and now // 1_000_000 > self.started_at // 1_000_000
+
+    def iss_for_successor(self, iss: int) -> int:
+        """`iss`, if it lies above everything the old connection sent; else the least that does.
+
+        RFC 9293 §3.6.1 (MAY-2) (1): larger than the largest number used before.
+        """
+        above = iss - self.snd_nxt32 & MASK32
+        if 0 < above < 0x8000_0000:
+            return iss
+        return self.snd_nxt32 + _ISS_STEP & MASK32
