@@ -19,7 +19,7 @@ import sys
 import time
 
 from utcp import Config
-from utcp.core import CLOSED, EOF, NEVER, READABLE, Connection, Endpoint, Reason
+from utcp.core import NEVER, Connection, Endpoint, Reason, events
 
 
 class Driver:
@@ -51,7 +51,7 @@ class Driver:
                 datagram = burst.data[start : start + burst.segment_size]
                 self.socket.sendto(datagram, burst.addr)
 
-    def events(self) -> list[tuple[Connection, int]]:
+    def news(self) -> list[tuple[Connection, int]]:
         """Connections with news, and what the news is."""
         news = []
         while (connection := self.endpoint.poll_ready()) is not None:
@@ -67,12 +67,12 @@ def listen(host: str, port: int) -> None:
     with driver.socket:
         while True:
             driver.turn()
-            for connection, events in driver.events():
-                if events & READABLE:
+            for connection, news in driver.news():
+                if news & events.READABLE:
                     connection.write(connection.read().upper())
-                if events & EOF:
+                if news & events.EOF:
                     connection.close()
-                if events & CLOSED:
+                if news & events.CLOSED:
                     print(f"{connection.addr}: {connection.reason.name.lower()}", flush=True)
 
 
@@ -86,9 +86,9 @@ def connect(host: str, port: int, words: bytes) -> bytes:
     with driver.socket:
         while True:
             driver.turn()
-            for _, events in driver.events():
+            for _, news in driver.news():
                 answer += connection.read()
-                if events & CLOSED:
+                if news & events.CLOSED:
                     driver.flush()
                     if connection.reason is not Reason.CLOSED:
                         raise ConnectionError(connection.reason.name.lower())

@@ -18,7 +18,8 @@ from typing import Final, Literal
 
 from utcp.cli.processes import helper_process
 from utcp.config import Config
-from utcp.core import CONNECTED, EOF, Connection, Endpoint, State
+from utcp.core import Connection, Endpoint, State
+from utcp.core.events import CONNECTED, EOF
 from utcp.core.segment import ACK, CWR, ECE, FIN, OK, PSH, RST, SYN, Segment
 
 __all__ = ["Entry", "draw", "play"]
