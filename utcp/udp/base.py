@@ -98,8 +98,9 @@ _DONT_FRAGMENT: Final[dict[str, dict[int, tuple[_Option, ...]]]] = {
     },
 }
 
-Address: TypeAlias = tuple[Any, ...]
-"""Who a datagram came from: a socket address, or a `Path` on a wildcard-bound socket."""
+Address: TypeAlias = Any
+"""Who a datagram came from, hashable: a socket address, or a `Path` on a wildcard-bound socket.
+As in the socket module, no type says which of the shapes of a socket address it has."""
 
 
 class Path(NamedTuple):
@@ -169,7 +170,7 @@ class UdpSocket:
     last_errno: int
     """errno of the last `send()` that returned TOO_BIG or LOST; 0 if none did."""
     max_burst_bytes: int
-    """The greatest `len(data)` that `send()` takes."""
+    """The greatest `len(data)` that `send()` takes well if it is more than one datagram."""
     max_burst_segments: int
     """The greatest number of datagrams `send()` takes; becomes 1 if the kernel refuses bursts."""
     family: int
@@ -260,7 +261,8 @@ class UdpSocket:
 
     def remote(self, addr: Address) -> tuple[Any, ...]:
         """Return the peer's socket address in `addr`."""
-        return addr.remote if isinstance(addr, Path) else addr
+        remote: tuple[Any, ...] = addr.remote if isinstance(addr, Path) else addr
+        return remote
 
     def local(self, addr: Address) -> tuple[Any, ...]:
         """Return our own socket address as the peer `addr` sees it, as far as is known."""

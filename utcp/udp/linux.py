@@ -68,6 +68,9 @@ _EXTENDED_ERROR: Final = struct.Struct("=IBBBxI4x")  # errno, origin, type, code
 _MEMINFO: Final = struct.Struct("=9I")
 
 _MAX_SEGMENTS: Final = 64  # UDP_MAX_SEGMENTS; newer kernels take 128
+# With all headers, also those of the link and of a tunnel, a burst must stay below the device's
+# gso_max_size of 65,536: what exceeds it is cut in software and arrives as single datagrams.
+_MAX_BURST: Final = 65_000
 _GSO_REFUSED: Final = frozenset(
     {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT, errno.ENOSYS}
 )
@@ -108,6 +111,7 @@ class LinuxUdpSocket(UdpSocket):
         self._ancillaries: dict[tuple[int, int, str, int], tuple[tuple[int, int, bytes], ...]] = {}
         if can.segment:
             self.max_burst_segments = _MAX_SEGMENTS
+            self.max_burst_bytes = _MAX_BURST
         if can.gro:
             set_option(sock, SOL_UDP, UDP_GRO, 1)
         if can.recv_tos:
