@@ -132,7 +132,8 @@ class Config:
 
     def ns(self, name: str) -> int:
         """The duration called `name`, in whole nanoseconds."""
-        return round(getattr(self, name) * _NS)
+        seconds: float = getattr(self, name)
+        return round(seconds * _NS)
 
 
 _CONGESTION_CONTROLS: Final = ("reno",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utcp.core import events, loss, teardown, timers
+from utcp.core import loss, teardown, timers
 from utcp.core.seq import unwrap
 from utcp.core.timers import NEVER
 
@@ -102,18 +102,16 @@ def _congestion(conn: Connection, now: int, ece: bool) -> None:
     flight = snd.flight
     sample = snd.sample
     flags = snd.loss.on_ack(flight, sample, snd.snd_nxt, snd.mss, conn.sack_ok)
-    if flags:
-        if flags & loss.ENTERED_RECOVERY:
-            snd.cc.on_loss(now, sample.prior_in_flight)
-        if flags & loss.EXITED_RECOVERY:
-            snd.cc.on_recovery_exit(now)
+    if flags & loss.EXITED_RECOVERY:
+        snd.cc.on_recovery_exit(now)
+    if flags & loss.REDUCE:
+        snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una)
     if ece and conn.ecn_ok:
         sample.ece = True
-        if snd.snd_una > snd.ecn_recover and not sample.in_recovery:
+        if snd.loss.on_ece(snd.snd_una, snd.snd_nxt):
             # RFC 3168 §6.1.2: react once for a window of data, and say so with CWR.
-            snd.ecn_recover = snd.snd_nxt
             snd.cwr_pending = True
-            snd.cc.on_ecn(now, sample.prior_in_flight)
+            snd.cc.on_ecn(now, snd.snd_nxt - snd.snd_una)
     snd.cc.on_ack(sample)
 
 

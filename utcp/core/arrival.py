@@ -118,7 +118,7 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int
 
 
 def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
-    """Step 2: the RST bit, with the three checks of RFC 5961 §3.2 (SHLD-2: data does not matter)."""
+    """Step 2: the RST bit, with the three checks of RFC 5961 §3.2. Data on it does not matter."""
     if not seg.flags & RST:
         return True
     conn.counters.resets_in += 1

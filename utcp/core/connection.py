@@ -160,11 +160,8 @@ class Connection:
         self.timers = TimerTable()
         self.heap_at = NEVER
         self.ts_offset = ts_offset
-        self.ts_ok = False
-        self.sack_ok = False
-        self.wscale_ok = False
-        self.ecn_ok = False
-        self.predict = False
+        self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = False
+        self.predict = False  # whether `fastpath` may be tried
         self.syn_due = False
         self.reset_due = False
         self.silent = False  # ended without the application ever having heard of it
@@ -185,11 +182,8 @@ class Connection:
         self.keepalive_probes = 0
         self.keepalive_due = False
         self.last_heard_at = 0
-        self.bytes_sent = 0
-        self.bytes_retrans = 0
-        self.total_retrans = 0
-        self.segs_out = 0
-        self.segs_in = 0
+        self.bytes_sent = self.bytes_retrans = self.total_retrans = 0
+        self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
 

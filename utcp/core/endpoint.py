@@ -31,7 +31,6 @@ from utcp.core.segment import ACK, RST, Segment
 from utcp.core.seq import unwrap
 from utcp.core.state import (
     CLOSED,
-    SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
     Reason,
@@ -263,9 +262,7 @@ class Endpoint:
         elif verdict != timewait.DROP:
             self._agenda.replies.append((addr, old.ack(now)))
 
-    def _listen_segment(
-        self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None
-    ) -> None:
+    def _listen_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None) -> None:
         assert self._listener is not None
         verdict = self._listener.segment_arrives(seg, self._agenda.half_open)
         if verdict == listener.ACCEPT:
@@ -332,7 +329,7 @@ class Endpoint:
         if mtu >= conn.path_mtu:
             return
         conn.set_path_mtu(mtu)
-        conn.snd.loss.on_mtu_drop(conn.snd.flight)
+        conn.snd.flight.mark_all_lost(forget_sacked=False)
         conn.touch()
 
     # -- effects ------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import events, segment, teardown, timers
-from utcp.core.receiver import window_scale
+from utcp.core import cc, events, segment, teardown, timers
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
 from utcp.core.state import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT, Reason
@@ -165,11 +164,11 @@ def established(conn: Connection, now: int, ack: int) -> None:
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
     conn.timers.at[timers.RTO] = conn.timers.at[timers.USER] = NEVER
-    snd.cc.start()
+    # RFC 6928 §2: a SYN or SYN-ACK lost more than once leaves one segment for the initial window.
+    segments = conn.config.initial_window if snd.retries < 2 else 1
+    snd.cc = cc.create(conn.config.congestion_control, snd.mss, segments)
     if snd.retries:
-        # RFC 5681 §3.1: a lost SYN or SYN-ACK leaves one segment for the initial window;
-        # RFC 6298 §5 (5.7): and an RTO of three seconds.
-        snd.cc.cwnd = snd.mss
+        # RFC 6298 §5 (5.7): an RTO of three seconds to begin with.
         snd.rtt.after_syn_timeout()
         snd.retries = 0
     conn.limit_to_socket()

@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import handshake, segment, timers
+from utcp.core.loss import RECOVERY
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
@@ -51,6 +52,10 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
         if end > snd.snd_nxt:
             return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
         _arm_persist(conn, now)
+    if snd.loss.state == RECOVERY and snd.cc.cwnd - snd.flight.pipe >= snd.mss:
+        start, end = snd.loss.last_resort(snd.flight, snd.mss)
+        if start >= 0:
+            return _burst(conn, now, start, end, max_bytes, max_segments)
     return _acknowledge(conn, now)
 
 
@@ -78,10 +83,10 @@ def _may_resend(conn: Connection, start: int, end: int) -> int:
     room = snd.cc.cwnd - snd.flight.pipe
     if room < mss:
         # RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3): the first one goes whatever cwnd says.
-        if not snd.loss.retransmit_now and snd.flight.pipe > 0:
+        if not snd.loss.must_send and snd.flight.pipe > 0:
             return start
         room = mss
-    snd.loss.retransmit_now = False
+    snd.loss.must_send = 0
     return min(end, start + room - room % mss)
 
 

@@ -167,9 +167,7 @@ def _possible(flags: int) -> bool:
 def build(flags: int, window: int, seq: int, ack: int, options: bytes = b"") -> bytes:
     """A header with its options; `seq` and `ack` are cut to 32 bits here, `window` is as sent."""
     return (
-        HEADER.pack(
-            0x50 + (len(options) << 2), flags, window, seq & 0xFFFF_FFFF, ack & 0xFFFF_FFFF
-        )
+        HEADER.pack(0x50 + (len(options) << 2), flags, window, seq & 0xFFFF_FFFF, ack & 0xFFFF_FFFF)
         + options
     )
 

@@ -6,7 +6,6 @@ flight. `buffer.start == max(snd_una, iss + 1)` and `buffer.end` is where the FI
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from utcp.core.cc.base import CongestionControl
@@ -30,7 +29,6 @@ class Sender:
         "cc",
         "cwnd_limited",
         "cwr_pending",
-        "ecn_recover",
         "fin_queued",
         "flight",
         "iss",
@@ -74,7 +72,7 @@ class Sender:
         self.mss = path_mss  # payload of a full segment: SMSS of RFC 5681
         self.buffer = SendBuffer(iss + 1)
         self.flight = Flight(iss)
-        self.loss = LossDetector()
+        self.loss = LossDetector(iss)
         self.rtt = rtt
         self.cc = cc
         self.sample = AckSample()
@@ -88,7 +86,6 @@ class Sender:
         self.last_sent_at = NEVER
         self.cwnd_limited = False
         self.cwr_pending = False
-        self.ecn_recover = iss  # one reduction for a window of data (RFC 3168 §6.1.2)
 
     def set_mss(self, timestamps: bool) -> None:
         """Work out the effective send MSS (RFC 9293 §3.7.1, MUST-16)."""
@@ -133,7 +130,7 @@ class Sender:
             return nxt
         usable = self.snd_una + self.snd_wnd - nxt
         flight = self.flight
-        room = self.cc.cwnd + self.loss.limited_transmit - flight.pipe
+        room = self.cc.cwnd - flight.pipe
         allowed = queued if queued < usable else usable
         if allowed <= 0:
             return nxt

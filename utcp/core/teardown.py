@@ -1,4 +1,4 @@
-"""Ending a connection: CLOSE and ABORT, FIN, RST, challenge ACKs (RFC 9293 §3.5.2, §3.6, §3.10.4)."""
+"""Ending a connection: CLOSE and ABORT, FIN, RST, challenge ACKs (RFC 9293 §3.6, §3.10.4)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utcp.core import teardown, timers
+from utcp.core import loss, teardown, timers
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
@@ -70,12 +70,12 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     snd.rtt.backoff()
     conn.counters.timeouts += 1
     conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
+    flags = snd.loss.on_rto(flight, snd.snd_nxt)
     if synchronized:
+        snd.cc.on_rto(now, snd.snd_nxt - snd.snd_una, bool(flags & loss.FIRST_TIMEOUT))
         if snd.retries == conn.config.retries1:
             # RFC 9293 §3.8.3 (b), (e) (MUST-20, SHLD-9): R1 is reached.
             conn.advise("retransmissions")
-        snd.cc.on_rto(now, flight.pipe, snd.retries == 1)
-    snd.loss.on_rto(flight, snd.snd_nxt, snd.mss)
 
 
 def _given_up(conn: Connection) -> bool:
