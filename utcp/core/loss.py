@@ -138,7 +138,7 @@ class LossDetector:
     def last_resort(self, flight: Flight, mss: int) -> tuple[int, int]:
         """Name a segment to retransmit to keep the ACK clock going, or (-1, -1).
 
-        To be asked in RECOVERY with SACK, when `flight.next_lost()` names nothing, no new data may
+        To be asked in RECOVERY, when `flight.next_lost()` names nothing, no new data may
         be sent and the congestion window has room. The caller sends what is named and reports it
         to `flight.resent` as usual.
         """
@@ -224,9 +224,11 @@ class LossDetector:
             if self.dup_acks > DUP_THRESH or flight.una <= self.recover:
                 return 0
             flight.dup_acked(mss)
-        return self._enter(flight, sample, snd_nxt, mss, edge)
+        return self._enter(flight, sample, snd_nxt, mss, edge, sack)
 
-    def _enter(self, flight: Flight, sample: AckSample, snd_nxt: int, mss: int, edge: int) -> int:
+    def _enter(
+        self, flight: Flight, sample: AckSample, snd_nxt: int, mss: int, edge: int, sack: bool
+    ) -> int:
         """Begin fast recovery (RFC 5681 §3.2 steps 2 and 3, RFC 6675 §5 step 4)."""
         una = flight.una
         self.state = RECOVERY
@@ -240,7 +242,8 @@ class LossDetector:
         # RFC 6675 §5 step 4.3: the first segment is retransmitted, whatever cwnd and pipe are.
         self.must_send = 1
         self._high_rxt = end
-        self._rescue_rxt = end
+        # Without SACK there is no rescue: partial acknowledgments name what is missing.
+        self._rescue_rxt = end if sack else snd_nxt
         flags = ENTERED_RECOVERY | MARKED_LOST
         # RFC 3168 §6.1.2: one reduction for the losses and CE marks of one window.
         if una >= self.cwr_until:

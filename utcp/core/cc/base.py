@@ -53,16 +53,16 @@ def initial_window(mss: int, segments: int) -> int:
 class CongestionControl:
     """A congestion window that never grows. All sizes in bytes, all times in nanoseconds.
 
-    Made when the handshake is over and the MSS known; `initial_window_segments` is 1 if the SYN or
-    its answer had to be retransmitted more than once (RFC 6928 §2).
+    `mss` is the payload of a full segment. Call `start` when the handshake has settled it.
     """
 
-    __slots__ = ("cwnd", "initial_cwnd", "mss", "ssthresh")
+    __slots__ = ("cwnd", "initial_cwnd", "initial_segments", "mss", "ssthresh")
 
     name = "none"
 
     def __init__(self, mss: int, initial_window_segments: int) -> None:
         self.mss = mss
+        self.initial_segments = initial_window_segments
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
@@ -72,11 +72,20 @@ class CongestionControl:
         """Whether the window is below the slow start threshold."""
         return self.cwnd < self.ssthresh
 
+    def start(self) -> None:
+        """The handshake is over: begin with the initial window for the MSS as it is now.
+
+        The SYN and its answer have not made it larger, nor their loss smaller: if they were
+        retransmitted more than once, the caller sets `cwnd` to one `mss` after this (RFC 6928 §2).
+        """
+        self.cwnd = self.initial_cwnd
+        self.ssthresh = INFINITE_SSTHRESH
+
     def on_ack(self, sample: AckSample) -> None:
         """Every ACK, after `loss.on_ack`. The only place where the window may grow."""
 
     def on_loss(self, now: int, in_flight: int) -> None:
-        """Fast recovery begins; `in_flight` is RFC 5681's FlightSize, SND.NXT - SND.UNA.
+        """Fast recovery begins; `in_flight` is RFC 5681's FlightSize, before this ACK.
 
         Not called if the window was reduced by `on_ecn` in the same round trip.
         """
@@ -114,10 +123,9 @@ class CongestionControl:
         if mss < self.mss:
             # RFC 5681 §3.1: reduced by the ratio of the old segment size to the new one.
             self.cwnd = self.cwnd * mss // self.mss
-            self.initial_cwnd = self.initial_cwnd * mss // self.mss
         self.mss = mss
+        self.initial_cwnd = initial_window(mss, self.initial_segments)
         self.cwnd = max(self.cwnd, mss)
-        self.initial_cwnd = max(self.initial_cwnd, mss)
         self.ssthresh = max(self.ssthresh, 2 * mss)
 
     def halved(self, in_flight: int) -> int:
