@@ -1,0 +1,30 @@
+"""TCP over UDP for asyncio: the only room with an event loop. It knows nothing of TCP's arithmetic.
+
+    driver      one UDP socket, its Endpoint and the loop: datagrams in, datagrams out, one timer
+    transport   asyncio.Transport on one connection: callbacks, backpressure, half-close, the end
+    facade      what get_extra_info("socket") gives: looks like a TCP socket
+    hub         one per loop: sockets that outlive their transports, until their time is over
+    resolve     host names, local addresses, the order in which addresses are tried
+    client      create_connection
+    server      create_server and what it returns
+    streams     open_connection, start_server
+    log         structlog, silent unless the application asks
+
+Works on any loop with add_reader and add_writer: asyncio's SelectorEventLoop and uvloop.
+"""
+
+from __future__ import annotations
+
+from utcp.aio.client import create_connection
+from utcp.aio.server import Server, create_server
+from utcp.aio.streams import open_connection, start_server
+from utcp.aio.transport import Transport
+
+__all__ = [
+    "Server",
+    "Transport",
+    "create_connection",
+    "create_server",
+    "open_connection",
+    "start_server",
+]

@@ -1,0 +1,276 @@
+"""create_connection: from names to an established connection with a transport.
+
+Each address that is tried is an `Attempt`. Whatever happens, cancellation included, at the end
+every attempt but the one that won has let go of its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import socket
+from asyncio import staggered
+from collections.abc import Callable, Hashable
+from time import monotonic_ns
+from typing import Any, Final, TypeVar
+
+from utcp import errors
+from utcp.aio import log
+from utcp.aio.driver import Driver, Owner
+from utcp.aio.hub import Hub
+from utcp.aio.override import override
+from utcp.aio.resolve import Info, check_proto, interleave, resolve, resolve_local
+from utcp.aio.transport import Transport
+from utcp.config import Config
+from utcp.core import Connection, Reason
+from utcp.core.events import CLOSED, CONNECTED
+from utcp.udp import UdpSocket, open_socket
+
+__all__ = ["check_config", "check_tls", "create_connection"]
+
+_P = TypeVar("_P", bound=asyncio.BaseProtocol)
+_NO_DESCRIPTORS: Final = frozenset((errno.EMFILE, errno.ENFILE))
+
+
+async def create_connection(
+    protocol_factory: Callable[[], _P],
+    host: str | None = None,
+    port: int | str | None = None,
+    *,
+    ssl: Any = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    config: Config | None = None,
+) -> tuple[Transport, _P]:
+    """Connect to `host` and `port`; as asyncio's loop.create_connection, carried in UDP.
+
+    `sock` may be a connected UDP socket, which then belongs to the transport. `config` is a
+    `utcp.Config`. Blocks until the connection is established, and then returns the transport and
+    the protocol, whose connection_made was called. Cancelling leaves nothing behind.
+
+    Raises OSError (a subclass that fits, such as ConnectionRefusedError or TimeoutError) if no
+    address could be connected to, ValueError or TypeError for arguments that make no sense.
+    """
+    check_tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+    check_proto(proto)
+    config = check_config(config)
+    loop = asyncio.get_running_loop()
+    hub = Hub.of(loop)
+    attempts: list[Attempt] = []
+    winner: Attempt | None = None
+    try:
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            infos = await resolve(loop, host, port, family=family, flags=flags)
+            locals_ = await resolve_local(loop, local_addr, family=family, flags=flags)
+            if interleave is None and happy_eyeballs_delay is not None:
+                interleave = 1
+            if interleave:
+                infos = _interleaved(infos, interleave)
+            winner = await _connect(hub, attempts, infos, locals_, happy_eyeballs_delay, config)
+        elif sock is None:
+            raise ValueError("host and port was not specified and no sock specified")
+        else:
+            winner = Attempt(hub, _given_driver(hub, sock, config))
+            attempts.append(winner)
+            await winner.done()
+        protocol = protocol_factory()
+        transport = Transport(loop, winner.driver, winner.conn, protocol)
+        attempts.remove(winner)
+    finally:
+        for attempt in attempts:
+            attempt.discard()
+    transport.begin(winner.events & ~CONNECTED)
+    return transport, protocol
+
+
+def check_tls(
+    ssl: Any,
+    server_hostname: str | None = None,
+    handshake_timeout: float | None = None,
+    shutdown_timeout: float | None = None,
+) -> None:
+    """Raise NotImplementedError for TLS, ValueError for its settings without it."""
+    if ssl:
+        raise NotImplementedError("ssl: TLS over this transport is not available")
+    given = {
+        "server_hostname": server_hostname,
+        "ssl_handshake_timeout": handshake_timeout,
+        "ssl_shutdown_timeout": shutdown_timeout,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} is only meaningful with ssl")
+
+
+def check_config(config: Config | None) -> Config:
+    if config is None:
+        return DEFAULT
+    if not isinstance(config, Config):
+        raise TypeError(f"config must be a utcp.Config, not {type(config).__name__}")
+    return config
+
+
+DEFAULT: Final = Config()
+_interleaved: Final = interleave
+
+
+class Attempt(Owner):
+    """A connection that is being opened, and the owner of its news until it is."""
+
+    __slots__ = ("_waiter", "conn", "driver", "events")
+
+    def __init__(self, hub: Hub, driver: Driver) -> None:
+        """Send the SYN from `driver`, which is connected to the peer."""
+        self.driver = driver
+        self.events = 0
+        self._waiter = hub.loop.create_future()
+        peer = driver.sock.peername
+        assert peer is not None
+        try:
+            path_mtu = driver.sock.path_mtu(peer)
+            self.conn: Connection = driver.endpoint.connect(monotonic_ns(), peer, path_mtu)
+        except BaseException:
+            driver.loosen()
+            raise
+        driver.own(self.conn, self)
+        driver.written()
+
+    @override
+    def on_events(self, events: int) -> None:
+        self.events |= events
+        if self.events & (CONNECTED | CLOSED) and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @override
+    def on_shutdown(self) -> None:
+        self.conn.abort()
+
+    async def done(self) -> None:
+        """Wait until the connection is established. Raises OSError if it cannot be."""
+        await self._waiter
+        if not self.events & CONNECTED:
+            reason = self.conn.reason
+            exc = errors.from_reason(reason, self.driver.sock.peername)
+            log.event("info", "not connected", self.driver.sockname, self.driver.sock.peername,
+                      reason=reason.name)  # fmt: skip
+            raise exc or errors.ConnectionAborted(errno.ECONNABORTED, "Connection closed")
+
+    def discard(self) -> None:
+        """Let go of the connection and the socket."""
+        if self.conn.reason is Reason.NONE:
+            self.conn.abort()
+        self._waiter.cancel()
+        self.driver.disown(self.conn)
+        self.driver.settle_down()
+
+
+async def _connect(
+    hub: Hub,
+    attempts: list[Attempt],
+    infos: list[Info],
+    locals_: list[Info] | None,
+    delay: float | None,
+    config: Config,
+) -> Attempt:
+    """Try the addresses in turn, with `delay` one after another without waiting for the end."""
+    failures: list[OSError] = []
+    tries = [
+        functools.partial(_attempt, hub, attempts, failures, info, locals_, config)
+        for info in infos
+    ]
+    if delay is None:
+        for one in tries:
+            try:
+                return await one()
+            except OSError:
+                continue
+    else:
+        winner, _, others = await staggered.staggered_race(tries, delay, loop=hub.loop)
+        if isinstance(winner, Attempt):
+            return winner
+        for exc in others:
+            if exc is not None and not isinstance(exc, OSError):
+                raise exc
+    texts = {str(exc) for exc in failures}
+    try:
+        if len(texts) == 1:
+            raise failures[0]
+        raise OSError(f"Multiple exceptions: {', '.join(str(exc) for exc in failures)}")
+    finally:
+        failures.clear()  # their tracebacks hold this frame
+
+
+async def _attempt(
+    hub: Hub,
+    attempts: list[Attempt],
+    failures: list[OSError],
+    info: Info,
+    locals_: list[Info] | None,
+    config: Config,
+) -> Attempt:
+    try:
+        attempt = Attempt(hub, _driver(hub, info, locals_, config))
+        attempts.append(attempt)
+        await attempt.done()
+    except OSError as exc:
+        failures.append(exc)
+        raise
+    return attempt
+
+
+def _driver(hub: Hub, info: Info, locals_: list[Info] | None, config: Config) -> Driver:
+    """A driver connected to the address, from the pool or with a new socket."""
+    family, addr = info
+    if locals_ is None:
+        return _pooled(hub, family, addr, None, config)
+    failure: OSError | None = None
+    for local_family, local in locals_:
+        if local_family == family:
+            try:
+                return _pooled(hub, family, addr, local, config)
+            except OSError as exc:
+                failure = OSError(
+                    exc.errno,
+                    f"error while attempting to bind on address {local!r}: {exc.strerror}",
+                )
+    raise failure or OSError(f"no matching local address with {family=} found")
+
+
+def _pooled(hub: Hub, family: int, addr: Any, local: Any, config: Config) -> Driver:
+    key: Hashable = (addr, local, config)
+    driver = hub.take(key)
+    if driver is None:
+        sock = _open(hub, family, addr, local, config)
+        driver = hub.open(sock, config)
+        driver.client_key = key
+    return driver
+
+
+def _open(hub: Hub, family: int, addr: Any, local: Any, config: Config) -> UdpSocket:
+    while True:
+        try:
+            return open_socket(family=family, local_addr=local, remote_addr=addr, ttl=config.ttl)
+        except OSError as exc:
+            # Descriptors that only wait for TIME-WAIT to pass are there to be taken.
+            if exc.errno not in _NO_DESCRIPTORS or not hub.evict(hard=True):
+                raise
+
+
+def _given_driver(hub: Hub, sock: socket.socket, config: Config) -> Driver:
+    own = open_socket(sock=sock, ttl=config.ttl)
+    if own.peername is None:
+        raise ValueError("sock must be connected: without a host there is nobody to connect to")
+    driver = hub.open(own, config)
+    driver.client_key = (own.peername, own.sockname, config)
+    return driver

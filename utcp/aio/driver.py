@@ -1,0 +1,444 @@
+"""The driver: one UDP socket, its endpoint and the event loop.
+
+    readable    recv -> endpoint.receive -> news to the owners -> settle;  a few of them, then flush
+    flush       poll_transmit -> send, until there is nothing to send;  then the timer
+    timer       one call_later, only ever moved earlier; firing early or late is harmless
+
+What protocols write while the driver runs leaves with the flush at the end of the wake-up. What
+is written at other times leaves at once if it is the first since the driver last ran, else with
+one flush in the next turn of the loop.
+
+This is the hot path: bound methods are kept, nothing is allocated per datagram.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from time import monotonic_ns
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from utcp.aio import log
+from utcp.core import NEVER, Connection, Endpoint, State, Transmit
+from utcp.core.events import CONNECTED
+from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
+
+if TYPE_CHECKING:
+    from utcp.aio.hub import Hub
+    from utcp.aio.server import Server
+    from utcp.config import Config
+
+__all__ = ["Driver", "Owner"]
+
+# Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
+# More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
+_BUDGET: Final = 4
+_MS: Final = 1_000_000
+_MALFORMED_LOG_NS: Final = 1_000_000_000
+
+# States in which the peer has acknowledged our FIN, and so everything written.
+_ACKNOWLEDGED: Final = frozenset((State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED))
+# States in which no byte has been taken from the application yet.
+_OPENING: Final = frozenset((State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED))
+
+
+class Owner:
+    """Whoever gets the news of a connection."""
+
+    __slots__ = ()
+
+    def on_events(self, events: int) -> None:
+        """Take the bits of `Connection.take_events()`."""
+        raise NotImplementedError
+
+    def on_shutdown(self) -> None:
+        """The loop ends: let the connection close, call nothing back."""
+        raise NotImplementedError
+
+
+class Driver:
+    """Moves datagrams between one UDP socket and one endpoint.
+
+    Owns the socket. Lives as long as somebody owns one of its connections, or a server listens
+    on it; after that the hub keeps it until what lingers (FIN handshake, TIME-WAIT) is over.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_counters",
+        "_flushed",
+        "_loop",
+        "_malformed",
+        "_malformed_at",
+        "_on_readable_cb",
+        "_owners",
+        "_poll_ready",
+        "_poll_timeout",
+        "_poll_transmit",
+        "_rearms",
+        "_receive",
+        "_recv",
+        "_send",
+        "_settle",
+        "_soon",
+        "_stuck",
+        "_timer",
+        "_timer_at",
+        "client_key",
+        "closed",
+        "config",
+        "endpoint",
+        "fd",
+        "hub",
+        "loose",
+        "running",
+        "server",
+        "sock",
+        "sockname",
+    )
+
+    def __init__(self, hub: Hub, sock: UdpSocket, endpoint: Endpoint, config: Config) -> None:
+        self.hub = hub
+        self.sock = sock
+        self.endpoint = endpoint
+        self.config = config
+        self.fd = sock.fileno()
+        self.sockname = sock.sockname
+        self.server: Server | None = None
+        self.client_key: Hashable = None  # what a later connect must ask for to get this socket
+        self.running = False  # inside a wake-up, which flushes at its end
+        self.loose = False  # at the end of each wake-up, see whether it is time to go
+        self.closed = False
+        self._loop = loop = hub.loop
+        self._owners: dict[Connection, Owner] = {}
+        self._flushed = False
+        self._soon = False
+        self._stuck: Transmit | None = None  # what the socket had no room for
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        self._counters = endpoint.counters
+        self._malformed = 0
+        self._malformed_at = 0
+        self._recv = sock.recv
+        self._send = sock.send
+        self._receive = endpoint.receive
+        self._settle = endpoint.settle
+        self._poll_ready = endpoint.poll_ready
+        self._poll_transmit = endpoint.poll_transmit
+        self._poll_timeout = endpoint.poll_timeout
+        self._on_readable_cb = self._on_readable
+        # libuv stops polling a descriptor that reports an error; asyncio's selectors go on.
+        self._rearms = not isinstance(loop, asyncio.BaseEventLoop)
+        loop.add_reader(self.fd, self._on_readable_cb)
+        hub.drivers.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Driver {self.sockname} {'closed' if self.closed else 'open'}>"
+
+    # -- ownership ------------------------------------------------------------------------------
+
+    def own(self, conn: Connection, owner: Owner) -> None:
+        """From now on give the news of `conn` to `owner`."""
+        self._owners[conn] = owner
+        self.loose = self.hub.closing
+
+    def disown(self, conn: Connection) -> None:
+        """Nobody wants the news of `conn` any more; it goes on alone until its end."""
+        self._owners.pop(conn, None)
+        self.loosen()
+
+    def loosen(self) -> None:
+        """See soon whether this driver is still needed, if nothing holds it now."""
+        if not self._owners and self.server is None and not self.closed:
+            self.loose = True
+            if not self.running:
+                self.soon()
+
+    def local(self, conn: Connection) -> Any:
+        """The local address of a connection."""
+        return self.sock.local(cast("Any", conn.addr))
+
+    def remote(self, conn: Connection) -> Any:
+        """The peer's address of a connection."""
+        return self.sock.remote(cast("Any", conn.addr))
+
+    def owners(self) -> list[Owner]:
+        """Whoever has a connection here."""
+        return list(self._owners.values())
+
+    # -- datagrams in ---------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        if self.closed:
+            return
+        self.running = True
+        self._flushed = False
+        recv = self._recv
+        receive = self._receive
+        poll_ready = self._poll_ready
+        owners = self._owners
+        sock = self.sock
+        count = 0
+        try:
+            while count < _BUDGET:
+                length = recv()
+                if length < 0:
+                    if count == 0 or sock.has_errors:
+                        self._on_socket_errors()
+                    break
+                count += 1
+                if self.server is not None and sock.addr not in self.endpoint:
+                    self.endpoint.path_mtu = sock.path_mtu(sock.addr)
+                receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
+                conn = poll_ready()
+                while conn is not None:
+                    owner = owners.get(conn)
+                    if owner is not None:
+                        owner.on_events(conn.take_events())
+                    else:
+                        self._on_unowned(conn)
+                    conn = poll_ready()
+                self._settle()
+            self.flush()
+        except OSError as exc:
+            self._on_broken(exc)
+        finally:
+            self.running = False
+        if self._counters.malformed != self._malformed:
+            self._log_malformed()
+        if self.loose:
+            self._let_go()
+
+    def _on_unowned(self, conn: Connection) -> None:
+        """A connection without an owner: a new one for the server, or an orphan."""
+        events = conn.take_events()
+        if events & CONNECTED and conn.passive:
+            if self.server is not None:
+                self.server.accept(self, conn, events)
+            else:
+                conn.abort()
+
+    def _on_socket_errors(self) -> None:
+        """Pass on what the network said by ICMP, or this host about datagrams too big."""
+        self._report_errors()
+        self._deliver()
+        self._rearm()
+
+    def _report_errors(self) -> None:
+        now = monotonic_ns()
+        for addr, hard, mtu, quoted in self.sock.errors():
+            if mtu:
+                self.endpoint.packet_too_big(now, addr, mtu)
+            else:
+                self.endpoint.unreachable(now, addr, hard, quoted)
+
+    def _on_broken(self, exc: OSError) -> None:
+        """The socket itself is unusable, for example closed behind our back: all ends here."""
+        self._loop.call_exception_handler(
+            {"message": f"{self!r}: the UDP socket failed", "exception": exc}
+        )
+        for conn in self.endpoint.connections():
+            conn.abort()
+        self._deliver()
+        self.close()
+
+    def _rearm(self) -> None:
+        """Poll again after an error condition; only libuv needs this."""
+        if self._rearms and not self.closed:
+            self._loop.remove_reader(self.fd)
+            self._loop.add_reader(self.fd, self._on_readable_cb)
+            if self._stuck is not None:
+                self._loop.add_writer(self.fd, self._on_writable)
+
+    def _deliver(self) -> None:
+        """Give every connection's news to its owner."""
+        while (conn := self._poll_ready()) is not None:
+            owner = self._owners.get(conn)
+            if owner is not None:
+                owner.on_events(conn.take_events())
+            else:
+                self._on_unowned(conn)
+
+    # -- datagrams out --------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send all that may be sent now, then set the timer."""
+        if self._stuck is None:
+            poll = self._poll_transmit
+            send = self._send
+            while (out := poll(monotonic_ns())) is not None:
+                result = send(out.addr, out.data, out.segment_size, out.tos)
+                if result != SENT and not self._on_not_sent(out, result):
+                    break
+        deadline = self._poll_timeout()
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
+
+    def _on_not_sent(self, out: Transmit, result: int) -> bool:
+        """Deal with what was not sent. Returns whether to go on sending."""
+        if result == WOULD_BLOCK:
+            self._stuck = out
+            self._loop.add_writer(self.fd, self._on_writable)
+            return False
+        if result == TOO_BIG:
+            self._report_errors()
+            self.soon()  # to whoever gave up for it
+        elif self.sock.has_errors:
+            # The send met an error that was pending from before; the loop may not wake us for it.
+            self.soon()
+        return True
+
+    def _on_writable(self) -> None:
+        out = self._stuck
+        if out is None or self.closed:
+            return
+        result = self._send(out.addr, out.data, out.segment_size, out.tos)
+        if result == WOULD_BLOCK:
+            return
+        self._stuck = None
+        self._loop.remove_writer(self.fd)
+        if result != SENT:
+            self._on_not_sent(out, result)
+        self.flush()
+
+    def written(self) -> None:
+        """Send what the application has just caused: at once, or with the rest of this turn.
+
+        The first write after a wake-up leaves at once. Those that follow wait for one flush in the
+        next turn of the loop, so that a hundred small writes are not a hundred datagrams.
+        """
+        if self.running or self.closed:
+            return
+        if self._flushed:
+            self.soon()
+        else:
+            self._flushed = True
+            self.flush()
+
+    def soon(self) -> None:
+        """Deliver news and flush in the next turn of the loop."""
+        if not self._soon and not self.closed:
+            self._soon = True
+            self._loop.call_soon(self._on_soon)
+
+    def _on_soon(self) -> None:
+        self._soon = False
+        if not self.closed:
+            self._wake_up()
+
+    # -- the timer ------------------------------------------------------------------------------
+
+    def _set_timer(self, deadline: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # Whole milliseconds, rounded up: what libuv rounds down would fire early, again and again.
+        delay_ms = max(0, -((monotonic_ns() - deadline) // _MS))
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(delay_ms / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = NEVER
+        if self.closed:
+            return
+        self.endpoint.handle_timeout(monotonic_ns())
+        self._rearm()
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        """A wake-up that brings no datagrams."""
+        self.running = True
+        self._flushed = False
+        try:
+            if self.sock.has_errors:
+                self._on_socket_errors()
+            else:
+                self._deliver()
+            self.flush()
+        except OSError as exc:
+            self._on_broken(exc)
+        finally:
+            self.running = False
+        if self.loose:
+            self._let_go()
+
+    def _log_malformed(self) -> None:
+        """Say at a bounded rate that datagrams came which make no sense."""
+        now = monotonic_ns()
+        if now - self._malformed_at >= _MALFORMED_LOG_NS:
+            count = self._counters.malformed
+            log.event("warning", "malformed", self.sockname, count=count - self._malformed)
+            self._malformed = count
+            self._malformed_at = now
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def settle_down(self) -> None:
+        """Send what there is and close at once, if nobody needs this driver."""
+        if not self.running and not self.closed:
+            self.flush()
+            if self.loose:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody needs this driver now: close it, or leave it to the hub to linger."""
+        if self.closed:
+            return
+        if self._owners or self.server is not None:
+            self.loose = self.hub.closing
+        elif self.endpoint.idle:
+            self.close()
+        else:
+            self.hub.linger(self)
+        if self.hub.closing:
+            self.hub.progress()
+
+    def shut_down(self) -> None:
+        """The loop ends: take no more connections, close those that are open."""
+        if self.server is not None:
+            self.endpoint.unlisten()
+            self.server = None
+        for owner in self.owners():
+            owner.on_shutdown()
+        for conn in self.endpoint.connections():
+            if conn.state in _OPENING:
+                conn.abort()
+        self.loose = True
+        self.soon()
+
+    def unfinished(self) -> tuple[bool, bool]:
+        """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
+        states = [conn.state for conn in self.endpoint.connections()]
+        return (
+            any(state not in _ACKNOWLEDGED for state in states),
+            any(state is State.FIN_WAIT_2 for state in states),
+        )
+
+    def give_up(self) -> None:
+        """Reset what is not finished, and close."""
+        if self.closed:
+            return
+        for conn in self.endpoint.connections():
+            if conn.state not in _ACKNOWLEDGED:
+                conn.abort()
+        self.flush()
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket at once. Nothing is sent any more."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self.fd)
+        if self._stuck is not None:
+            self._stuck = None
+            self._loop.remove_writer(self.fd)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.sock.close()
+        self.hub.remove(self)
+
+    def info(self) -> dict[str, Any]:
+        """What the socket and the endpoint have counted, for whoever looks into trouble."""
+        return {"dropped": self.sock.dropped, "counters": self.endpoint.counters}

@@ -1,0 +1,291 @@
+"""What `get_extra_info("socket")` and `Server.sockets` give: looks like a TCP socket.
+
+Frameworks read names from it, check its type, and set TCP options on it; the raw UDP socket would
+refuse some of that and misunderstand the rest. Sending and receiving is the transport's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from utcp.core import Connection, State
+from utcp.stats import TcpInfo
+
+if TYPE_CHECKING:
+    from utcp.aio.driver import Driver
+
+__all__ = ["ListeningSocket", "StreamSocket"]
+
+_SECOND: Final = 1_000_000_000
+_MILLISECOND: Final = 1_000_000
+_Key = tuple[int, int]
+
+
+def _option(level: int, name: str) -> _Key:
+    """The number of a socket option; one that cannot be asked for where the system lacks it."""
+    return level, getattr(socket, name, -1)
+
+
+_TCP: Final = socket.IPPROTO_TCP
+_SOL: Final = socket.SOL_SOCKET
+_NODELAY: Final = _option(_TCP, "TCP_NODELAY")
+_KEEPALIVE: Final = _option(_SOL, "SO_KEEPALIVE")
+_KEEPIDLE: Final = _option(_TCP, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else
+                           "TCP_KEEPALIVE")  # fmt: skip
+_KEEPINTVL: Final = _option(_TCP, "TCP_KEEPINTVL")
+_KEEPCNT: Final = _option(_TCP, "TCP_KEEPCNT")
+_USER_TIMEOUT: Final = _option(_TCP, "TCP_USER_TIMEOUT")
+_TOS: Final = _option(socket.IPPROTO_IP, "IP_TOS")
+_TCLASS: Final = _option(socket.IPPROTO_IPV6, "IPV6_TCLASS")
+_TCP_INFO: Final = _option(_TCP, "TCP_INFO")
+
+
+class _Socket:
+    """What both kinds have in common."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} fd={self.fileno()} laddr={self.getsockname()}>"
+
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return self._driver.sock.family
+
+    @property
+    def type(self) -> int:
+        """SOCK_STREAM: this is what the application gets."""
+        return socket.SOCK_STREAM
+
+    @property
+    def proto(self) -> int:
+        """IPPROTO_TCP."""
+        return socket.IPPROTO_TCP
+
+    def fileno(self) -> int:
+        """The descriptor of the UDP socket below, -1 once that is closed. Only to tell it apart:
+        reading or writing there would disturb every connection of the socket.
+        """
+        return -1 if self._driver.closed else self._driver.fd
+
+    def getsockname(self) -> Any:
+        """The local address."""
+        return self._driver.sockname
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> int | bytes:
+        """The value of an option: an int, or as many bytes as `buflen` says.
+
+        Raises OSError (ENOPROTOOPT) for an option that means nothing here.
+        """
+        value = self._get((level, optname))
+        if isinstance(value, bytes):
+            if not buflen:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            return value[:buflen]
+        return struct.pack("i", value)[:buflen] if buflen else value
+
+    def setsockopt(
+        self, level: int, optname: int, value: int | bytes | None, optlen: int = 0
+    ) -> None:
+        """Set an option. Raises OSError (ENOPROTOOPT) for one that means nothing here."""
+        if isinstance(value, bytes | bytearray) and len(value) >= 4:
+            value = int(struct.unpack_from("i", value)[0])
+        if not isinstance(value, int):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._set((level, optname), value)
+
+    def _get(self, key: _Key) -> int | bytes:
+        match key:
+            case (socket.SOL_SOCKET, socket.SO_TYPE):
+                return int(socket.SOCK_STREAM)
+            case (socket.SOL_SOCKET, socket.SO_ERROR):
+                return 0  # errors come out of connection_lost
+            case (socket.SOL_SOCKET, socket.SO_REUSEADDR):
+                return 1  # TIME-WAIT never keeps an address from being bound again
+            case (socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return int(self._driver.server is not None and isinstance(self, ListeningSocket))
+            case _:
+                pass
+        if key == _option(_SOL, "SO_PROTOCOL"):
+            return socket.IPPROTO_TCP
+        if key == _option(_SOL, "SO_DOMAIN"):
+            return int(self.family)
+        _unknown()
+
+    def _set(self, key: _Key, value: int) -> None:
+        _unknown()
+
+    def gettimeout(self) -> float:
+        """0.0: nothing here blocks."""
+        return 0.0
+
+    def settimeout(self, value: float | None) -> None:
+        """Only 0 is possible."""
+        if value != 0:
+            raise ValueError("settimeout(): only 0 timeout is allowed on transport sockets")
+
+    def setblocking(self, flag: bool) -> None:
+        """Only False is possible."""
+        if flag:
+            raise ValueError("setblocking(): transport sockets cannot be blocking")
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        """Not possible here: the transport reads, writes and closes."""
+        raise OSError(errno.EOPNOTSUPP, "this socket belongs to a utcp transport; use that")
+
+    accept = bind = close = connect = connect_ex = detach = dup = listen = makefile = _refuse
+    recv = recv_into = recvfrom = recvfrom_into = recvmsg = recvmsg_into = _refuse
+    send = sendall = sendfile = sendmsg = sendto = shutdown = _refuse
+
+
+class ListeningSocket(_Socket):
+    """A server's socket."""
+
+    __slots__ = ()
+
+    def getpeername(self) -> NoReturn:
+        """Raises OSError (ENOTCONN)."""
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+
+class StreamSocket(_Socket):
+    """The socket of one connection."""
+
+    __slots__ = ("_conn",)
+
+    def __init__(self, driver: Driver, conn: Connection) -> None:
+        super().__init__(driver)
+        self._conn = conn
+
+    def getsockname(self) -> Any:
+        """The local address."""
+        return self._driver.local(self._conn)
+
+    def getpeername(self) -> Any:
+        """The peer's address. Raises OSError (ENOTCONN) when the connection is over."""
+        if self._conn.state in {State.CLOSED, State.TIME_WAIT}:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return self._driver.remote(self._conn)
+
+    def _get(self, key: _Key) -> int | bytes:
+        read = _READ.get(key)
+        return super()._get(key) if read is None else read(self)
+
+    def _set(self, key: _Key, value: int) -> None:
+        write = _WRITE.get(key)
+        if write is None:
+            _unknown()
+        write(self._conn, value)
+
+    def _tcp_info(self) -> bytes:
+        """Linux's `struct tcp_info` as far as its fields mean something here, else zeros."""
+        return _pack_tcp_info(self._conn.info(), self._conn.state)
+
+
+def _unknown() -> NoReturn:
+    raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+
+
+def _positive(value: int) -> int:
+    if value <= 0:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return value
+
+
+def _set_nodelay(conn: Connection, value: int) -> None:
+    conn.nodelay = bool(value)
+
+
+def _set_keepalive(conn: Connection, value: int) -> None:
+    conn.keepalive = bool(value)
+
+
+def _set_keepidle(conn: Connection, value: int) -> None:
+    conn.keepalive_idle_ns = _positive(value) * _SECOND
+
+
+def _set_keepintvl(conn: Connection, value: int) -> None:
+    conn.keepalive_interval_ns = _positive(value) * _SECOND
+
+
+def _set_keepcnt(conn: Connection, value: int) -> None:
+    conn.keepalive_count = _positive(value)
+
+
+def _set_user_timeout(conn: Connection, value: int) -> None:
+    if value < 0:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    conn.user_timeout_ns = value * _MILLISECOND
+
+
+def _set_tos(conn: Connection, value: int) -> None:
+    # RFC 3168 §5: the two low bits are ECN's, and TCP's own.
+    conn.dscp = (value & 0xFF) >> 2
+
+
+_WRITE: Final[dict[_Key, Callable[[Connection, int], None]]] = {
+    _NODELAY: _set_nodelay,
+    _KEEPALIVE: _set_keepalive,
+    _KEEPIDLE: _set_keepidle,
+    _KEEPINTVL: _set_keepintvl,
+    _KEEPCNT: _set_keepcnt,
+    _USER_TIMEOUT: _set_user_timeout,
+    _TOS: _set_tos,
+    _TCLASS: _set_tos,
+}
+_READ: Final[dict[_Key, Callable[[StreamSocket], int | bytes]]] = {
+    _NODELAY: lambda own: int(own._conn.nodelay),
+    _KEEPALIVE: lambda own: int(own._conn.keepalive),
+    _KEEPIDLE: lambda own: own._conn.keepalive_idle_ns // _SECOND,
+    _KEEPINTVL: lambda own: own._conn.keepalive_interval_ns // _SECOND,
+    _KEEPCNT: lambda own: own._conn.keepalive_count,
+    _USER_TIMEOUT: lambda own: own._conn.user_timeout_ns // _MILLISECOND,
+    _TOS: lambda own: own._conn.dscp << 2,
+    _TCLASS: lambda own: own._conn.dscp << 2,
+    _TCP_INFO: StreamSocket._tcp_info,
+    _option(_TCP, "TCP_MAXSEG"): lambda own: own._conn.info().snd_mss,
+    _option(_SOL, "SO_SNDBUF"): lambda own: own._conn.config.send_buffer,
+    _option(_SOL, "SO_RCVBUF"): lambda own: own._conn.config.recv_buffer,
+}
+for _table in (_WRITE, _READ):
+    for _missing in [key for key in _table if key[1] < 0]:
+        del _table[_missing]
+
+# State numbers of Linux's include/net/tcp_states.h.
+_LINUX_STATE: Final = {
+    State.ESTABLISHED: 1, State.SYN_SENT: 2, State.SYN_RECEIVED: 3, State.FIN_WAIT_1: 4,
+    State.FIN_WAIT_2: 5, State.TIME_WAIT: 6, State.CLOSED: 7, State.CLOSE_WAIT: 8,
+    State.LAST_ACK: 9, State.LISTEN: 10, State.CLOSING: 11,
+}  # fmt: skip
+_LINUX_OPTION: Final = {"timestamps": 1, "sack": 2, "wscale": 4, "ecn": 8}
+_LINUX_INFO: Final = struct.Struct("=8B24I")
+
+
+def _pack_tcp_info(info: TcpInfo, state: State) -> bytes:
+    mss = max(1, info.snd_mss)
+    return _LINUX_INFO.pack(
+        _LINUX_STATE[state],
+        0,  # ca_state
+        min(info.retransmits, 255),
+        0,  # probes
+        0,  # backoff
+        sum(_LINUX_OPTION.get(name, 0) for name in info.options),
+        (info.rcv_wscale & 15) << 4 | info.snd_wscale & 15,
+        0,
+        *(min(value, 0xFFFF_FFFF) for value in (
+            info.rto, 0, info.snd_mss, info.rcv_mss,
+            -(-info.unacked // mss), -(-info.sacked // mss), -(-info.lost // mss), 0, 0,
+            0, 0, 0, 0,  # times since the last segments
+            info.pmtu, 0, info.rtt, info.rttvar, info.snd_ssthresh // mss, info.snd_cwnd // mss,
+            info.rcv_mss, 3, 0, info.rcv_space, info.total_retrans,
+        )),
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""From what the caller names to numeric socket addresses, and the order to try them in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["Info", "check_proto", "interleave", "resolve", "resolve_local"]
+
+Info = tuple[int, Any]
+"""Address family, and a numeric socket address of it."""
+
+
+def check_proto(proto: int) -> None:
+    """Raise ValueError for a protocol that this is not."""
+    if proto not in {0, socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
+        raise ValueError(f"proto {proto} makes no sense here: this is TCP, carried in UDP")
+
+
+async def resolve(
+    loop: asyncio.AbstractEventLoop,
+    host: str | bytes | None,
+    port: int | str | bytes | None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = 0,
+) -> list[Info]:
+    """The addresses of `host` and `port`, in the resolver's order.
+
+    Raises OSError (socket.gaierror) when there are none. Numeric addresses are not looked up.
+    """
+    literal = _literal(host, port, family)
+    if literal is not None:
+        return [literal]
+    found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM, flags=flags)
+    infos = [(int(info[0]), info[4]) for info in found]
+    if not infos:
+        raise OSError("getaddrinfo() returned empty list")
+    return infos
+
+
+async def resolve_local(
+    loop: asyncio.AbstractEventLoop, local_addr: Any, *, family: int, flags: int
+) -> list[Info] | None:
+    """The addresses to bind a client's socket to; None if the system may choose."""
+    if local_addr is None:
+        return None
+    host, port = local_addr[:2]
+    return await resolve(loop, host, port, family=family, flags=flags)
+
+
+def interleave(infos: list[Info], first_family_count: int) -> list[Info]:
+    """Take turns between the address families (RFC 8305 §4), after `first_family_count` addresses
+    of the family that comes first."""
+    families: dict[int, list[Info]] = {}
+    for info in infos:
+        families.setdefault(info[0], []).append(info)
+    queues = list(families.values())
+    head = queues[0][: first_family_count - 1]
+    queues[0] = queues[0][first_family_count - 1 :]
+    turns: Iterable[tuple[Info | None, ...]] = itertools.zip_longest(*queues)
+    return head + [info for turn in turns for info in turn if info is not None]
+
+
+def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
+    """The address, if `host` and `port` are numbers already."""
+    if not isinstance(host, str) or "%" in host:
+        return None
+    if port is None or port in {"", b""}:
+        port = 0
+    with contextlib.suppress(TypeError, ValueError):
+        number = int(port)
+        for candidate in (socket.AF_INET, socket.AF_INET6):
+            if family in {socket.AF_UNSPEC, candidate}:
+                with contextlib.suppress(OSError):
+                    socket.inet_pton(candidate, host)
+                    four = candidate == socket.AF_INET
+                    return int(candidate), (host, number) if four else (host, number, 0, 0)
+    return None

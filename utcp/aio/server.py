@@ -1,0 +1,279 @@
+"""create_server, and the server that it returns: several addresses, one UDP socket for each."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from utcp.aio import log
+from utcp.aio.client import check_config, check_tls
+from utcp.aio.driver import Driver
+from utcp.aio.facade import ListeningSocket
+from utcp.aio.hub import Hub
+from utcp.aio.override import override
+from utcp.aio.resolve import Info, resolve
+from utcp.aio.transport import Transport
+from utcp.config import Config
+from utcp.core import Connection
+from utcp.core.events import CONNECTED
+from utcp.udp import open_socket
+
+__all__ = ["Server", "create_server"]
+
+_Factory = Callable[[], asyncio.BaseProtocol]
+
+
+async def create_server(
+    protocol_factory: _Factory,
+    host: str | Iterable[str] | None = None,
+    port: int | str | None = None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: Any = None,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+    config: Config | None = None,
+) -> Server:
+    """Serve connections on `host` and `port`; as asyncio's loop.create_server, carried in UDP.
+
+    `sock` may be a bound UDP socket, which then belongs to the server. `backlog` bounds the
+    connections that are half open. An address whose last server was closed in this loop can be
+    bound again at once, as with SO_REUSEADDR on TCP sockets, unless `reuse_address` is False.
+    SO_REUSEADDR itself is never set: on UDP sockets it means something else.
+
+    Raises OSError if an address cannot be bound, ValueError or TypeError for arguments that make
+    no sense.
+    """
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    check_tls(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout)
+    config = check_config(config)
+    loop = asyncio.get_running_loop()
+    hub = Hub.of(loop)
+    drivers: list[Driver] = []
+    try:
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            for info in await _resolve_all(loop, host, port, family, flags):
+                adopt = reuse_address is not False and not reuse_port
+                drivers.append(_bind(hub, info, bool(reuse_port), adopt, config))
+        elif sock is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        else:
+            drivers.append(_given(hub, sock, config))
+        server = Server(loop, drivers, protocol_factory, backlog)
+    except BaseException:
+        for driver in drivers:
+            driver.loosen()
+        raise
+    if start_serving:
+        server.listen()
+    return server
+
+
+async def _resolve_all(
+    loop: asyncio.AbstractEventLoop,
+    host: str | Iterable[str] | None,
+    port: int | str | None,
+    family: int,
+    flags: int,
+) -> list[Info]:
+    if host == "":
+        hosts: list[str | None] = [None]
+    elif isinstance(host, str) or not isinstance(host, Iterable):
+        hosts = [host]
+    else:
+        hosts = list(host)
+    found = await asyncio.gather(
+        *(resolve(loop, one, port, family=family, flags=flags) for one in hosts)
+    )
+    return list(dict.fromkeys(info for infos in found for info in infos))
+
+
+def _bind(hub: Hub, info: Info, reuse_port: bool, adopt: bool, config: Config) -> Driver:
+    family, addr = info
+    if adopt and addr[1]:
+        driver = hub.adopt(addr, config)
+        if driver is not None:
+            return driver
+    try:
+        sock = open_socket(
+            family=family, local_addr=addr, reuse_port=reuse_port, ipv6_only=True, ttl=config.ttl
+        )
+    except OSError as exc:
+        text = f"error while attempting to bind on address {addr!r}: {exc.strerror}"
+        raise OSError(exc.errno, text.lower()) from None
+    driver = hub.open(sock, config)
+    hub.add_server(driver)
+    return driver
+
+
+def _given(hub: Hub, sock: socket.socket, config: Config) -> Driver:
+    own = open_socket(sock=sock, ttl=config.ttl)
+    if own.peername is not None:
+        raise ValueError("sock must not be connected: a server hears many peers")
+    driver = hub.open(own, config)
+    hub.add_server(driver)
+    return driver
+
+
+class Server(asyncio.AbstractServer):
+    """What `create_server` and `start_server` return.
+
+    Closing it ends listening only: connections go on, and keep their UDP socket open, until each
+    has come to its own end. Used with `async with`, it is closed and waited for at the end.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        drivers: list[Driver],
+        protocol_factory: _Factory,
+        backlog: int,
+    ) -> None:
+        self._loop = loop
+        self._drivers = drivers
+        self._factory = protocol_factory
+        self._backlog = backlog
+        self._transports: set[Transport] = set()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._serving = False
+        self._closed = False
+        self._forever: asyncio.Future[None] | None = None
+        for driver in drivers:
+            driver.server = self
+            driver.loose = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sockets={self.sockets!r}>"
+
+    # -- asyncio's interface --------------------------------------------------------------------
+
+    @override
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self._loop
+
+    @override
+    def is_serving(self) -> bool:
+        """Whether connections are accepted."""
+        return self._serving
+
+    @property
+    def sockets(self) -> tuple[ListeningSocket, ...]:
+        """What looks like the listening sockets, with the addresses in getsockname()."""
+        if self._closed:
+            return ()
+        return tuple(ListeningSocket(driver) for driver in self._drivers)
+
+    @override
+    async def start_serving(self) -> None:
+        """Accept connections, if that has not begun already. Raises RuntimeError when closed."""
+        self.listen()
+
+    @override
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled; then close the server and wait for its end."""
+        if self._forever is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        self.listen()
+        self._forever = self._loop.create_future()
+        try:
+            await self._forever
+        except asyncio.CancelledError:
+            self.close()
+            await self.wait_closed()
+            raise
+        finally:
+            self._forever = None
+
+    @override
+    def close(self) -> None:
+        """Stop listening. Connections that are open go on."""
+        if self._closed:
+            return
+        self._closed = True
+        self._serving = False
+        for driver in self._drivers:
+            if driver.server is self:
+                driver.endpoint.unlisten()
+                driver.server = None
+                driver.loosen()
+        if self._forever is not None:
+            self._forever.cancel()
+        self._maybe_wake()
+
+    def close_clients(self) -> None:
+        """Close every connection, as its transport's close() does."""
+        for transport in list(self._transports):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Reset every connection."""
+        for transport in list(self._transports):
+            transport.abort()
+
+    @override
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and its last connection is over (as in Python 3.12)."""
+        if self._closed and not self._transports:
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
+
+    # -- for this room --------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Start to accept connections."""
+        if self._closed:
+            raise RuntimeError(f"server {self!r} is closed")
+        if not self._serving:
+            self._serving = True
+            for driver in self._drivers:
+                driver.endpoint.listen(self._backlog)
+                log.event("info", "listening", driver.sockname)
+
+    def accept(self, driver: Driver, conn: Connection, events: int) -> None:
+        """A connection is established: give it a protocol and a transport."""
+        try:
+            protocol = self._factory()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            conn.abort()
+            self._loop.call_exception_handler(
+                {"message": "Error on transport creation for incoming connection",
+                 "exception": exc}
+            )  # fmt: skip
+            return
+        Transport(self._loop, driver, conn, protocol, self).begin(events & ~CONNECTED)
+
+    def attach(self, transport: Transport) -> None:
+        """Count a connection."""
+        self._transports.add(transport)
+
+    def detach(self, transport: Transport) -> None:
+        """A connection is over."""
+        self._transports.discard(transport)
+        self._maybe_wake()
+
+    def _maybe_wake(self) -> None:
+        if self._closed and not self._transports:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)

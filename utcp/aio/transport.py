@@ -1,0 +1,487 @@
+"""The transport: asyncio.Transport on one connection.
+
+Callbacks come in the order of asyncio's documentation, each kind as often as it says there:
+connection_made once; data_received (or get_buffer and buffer_updated) any number of times;
+eof_received at most once; connection_lost once, and after it nothing. pause_writing and
+resume_writing alternate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from asyncio.log import logger as asyncio_logger
+from asyncio.transports import _FlowControlMixin
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from utcp import errors
+from utcp.aio import log
+from utcp.aio.driver import Driver, Owner
+from utcp.aio.facade import StreamSocket
+from utcp.aio.override import override
+from utcp.core import Connection, Reason
+from utcp.core.events import CLOSED, EOF, FINISHED, READABLE, WRITABLE
+
+if TYPE_CHECKING:
+    from utcp.aio.server import Server
+
+__all__ = ["Transport"]
+
+# Most bytes given to one data_received, as in asyncio.
+_MAX_READ: Final = 256 * 1024
+# Writes to a lost connection before each of them is logged, as in asyncio.
+_LOG_LOST_WRITES: Final = 5
+
+
+def _is_buffered(protocol: asyncio.BaseProtocol) -> bool:
+    # asyncio looks for the class; uvloop also takes whatever has get_buffer but is no Protocol.
+    return isinstance(protocol, asyncio.BufferedProtocol) or (
+        hasattr(protocol, "get_buffer") and not isinstance(protocol, asyncio.Protocol)
+    )
+
+
+class Transport(_FlowControlMixin, Owner):
+    """A TCP connection as asyncio sees it.
+
+    What has been written is TCP's own up to `Config.send_buffer` (less while the congestion
+    window is small); only what waits beyond counts for the water marks, as with a kernel's TCP.
+
+    `close()` lets written data and the FIN go out: connection_lost(None) comes when the peer has
+    acknowledged them, connection_lost(exc) if that fails.
+
+    `get_extra_info` knows "sockname", "peername", "socket" (a facade that looks like a TCP
+    socket) and "tcp_info" (a fresh `utcp.stats.TcpInfo`).
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffered",
+        "_closing",
+        "_conn",
+        "_driver",
+        "_eof_read",
+        "_eof_received",
+        "_eof_written",
+        "_exc",
+        "_lost",
+        "_lost_writes",
+        "_over",
+        "_paused",
+        "_protocol",
+        "_resuming",
+        "_server",
+    )
+
+    # asyncio's start_tls asks for this, and then calls _force_close.
+    _start_tls_compatible = True
+    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
+
+    # Of _FlowControlMixin.
+    _loop: asyncio.AbstractEventLoop
+    _protocol_paused: bool
+    _high_water: int
+    _low_water: int
+    _extra: dict[str, Any]
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        driver: Driver,
+        conn: Connection,
+        protocol: asyncio.BaseProtocol,
+        server: Server | None = None,
+    ) -> None:
+        super().__init__(None, loop)
+        self._driver = driver
+        self._conn = conn
+        self._server = server
+        self._paused = False
+        self._closing = False  # close() or abort() was called, or it came to the same
+        self._lost = False  # connection_lost was called or is scheduled
+        self._lost_writes = 0
+        self._eof_read = False  # the peer's FIN is behind what is readable
+        self._eof_received = False  # the protocol knows
+        self._eof_written = False
+        self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
+        self._exc: BaseException | None = None
+        self._resuming = False
+        self.set_protocol(protocol)
+        driver.own(conn, self)
+        if server is not None:
+            server.attach(self)
+
+    @override
+    def __repr__(self) -> str:
+        state = "closed" if self._lost else "closing" if self._closing else "open"
+        names = f"{self.get_extra_info('sockname')} - {self.get_extra_info('peername')}"
+        return f"<utcp.Transport {state} {self._conn.state} {names} wbuf={self._conn.buffered}>"
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closing", True):
+            text = f"unclosed transport {self!r}"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    def begin(self, events: int) -> None:
+        """Tell the protocol that the connection is made, then what has happened since."""
+        log.event("info", "established", self.sockname, self.peername, passive=self._conn.passive)
+        try:
+            self._protocol.connection_made(self)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "protocol.connection_made() failed")
+        if not self._lost:
+            self.on_events(events)
+
+    # -- news from the connection ---------------------------------------------------------------
+
+    @override
+    def on_events(self, events: int) -> None:
+        if events & READABLE and not self._paused and not self._closing:
+            self._read()
+        if events & ~READABLE:
+            self._on_rare_events(events)
+
+    def _on_rare_events(self, events: int) -> None:
+        if self._lost:
+            return
+        if events & WRITABLE:
+            self._maybe_resume_protocol()
+        if events & EOF:
+            self._eof_read = True
+            self._maybe_eof_received()
+        if events & FINISHED and not self._lost:
+            self._over = True
+            if self._closing:
+                self._connection_lost(None)
+        if events & CLOSED and not self._lost:
+            self._on_closed()
+
+    def _on_closed(self) -> None:
+        reason = self._conn.reason
+        if reason is Reason.CLOSED or (reason is Reason.ABORTED and self._closing):
+            # In order: without close() the transport stays, as with a kernel's socket.
+            self._over = True
+            if self._closing:
+                self._connection_lost(None)
+        else:
+            self._closing = True
+            self._connection_lost(errors.from_reason(reason, self.peername))
+
+    def _read(self) -> None:
+        """Hand over what is readable, until the protocol pauses or closes."""
+        conn = self._conn
+        while conn.readable and not self._paused and not self._closing:
+            if self._buffered:
+                self._fill_buffer()
+                continue
+            data = conn.read(_MAX_READ)
+            try:
+                self._protocol.data_received(data)  # type: ignore[attr-defined]
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as exc:
+                self._fatal_error(exc, "protocol.data_received() failed")
+
+    def _fill_buffer(self) -> None:
+        """Hand over as much as the protocol's own buffer takes."""
+        protocol = cast("asyncio.BufferedProtocol", self._protocol)
+        try:
+            buffer = memoryview(protocol.get_buffer(-1))
+            if not buffer.nbytes:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            count = self._conn.read_into(buffer if buffer.itemsize == 1 else buffer.cast("B"))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "protocol.get_buffer() failed")
+            return
+        try:
+            protocol.buffer_updated(count)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "protocol.buffer_updated() failed")
+
+    def _maybe_eof_received(self) -> None:
+        if self._eof_received or self._paused or self._closing or self._conn.readable:
+            return
+        self._eof_received = True
+        try:
+            keep_open = self._protocol.eof_received()  # type: ignore[attr-defined]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "protocol.eof_received() failed")
+            return
+        if not keep_open:
+            self.close()
+
+    # -- reading --------------------------------------------------------------------------------
+
+    @override
+    def is_reading(self) -> bool:
+        """Whether data is being received: neither paused nor closing."""
+        return not self._closing and not self._paused
+
+    @override
+    def pause_reading(self) -> None:
+        """Give the protocol no more data. The receive window closes when the buffer is full."""
+        if self.is_reading():
+            self._paused = True
+
+    @override
+    def resume_reading(self) -> None:
+        """Give the protocol data again, from the next turn of the loop on."""
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        if not self._resuming and (self._conn.readable or self._eof_read):
+            self._resuming = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._paused or self._closing:
+            return
+        self._read()
+        if self._eof_read:
+            self._maybe_eof_received()
+        self._driver.written()  # the window has opened
+
+    @override
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give what comes from now on to `protocol`, which may be of the other kind."""
+        self._protocol = protocol
+        self._buffered = _is_buffered(protocol)
+
+    @override
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol that gets the callbacks."""
+        return self._protocol
+
+    # -- writing --------------------------------------------------------------------------------
+
+    @override
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Queue `data`; never blocks. Bytes objects are kept, anything mutable is copied.
+
+        Raises TypeError for what is not bytes-like, RuntimeError after write_eof(). On a lost
+        connection nothing is raised: connection_lost says what happened.
+        """
+        if type(data) is not bytes:
+            data = self._as_bytes(data)
+        if self._eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._closing or self._over:
+            self._on_lost_write(data)
+            return
+        if data:
+            conn = self._conn
+            conn.write(data)
+            driver = self._driver
+            if not driver.running:
+                driver.written()
+            if conn.buffered - conn.sndbuf > self._high_water:
+                self._maybe_pause_protocol()
+
+    @override
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
+        """Queue each item; what is small goes out together."""
+        chunks = [data if type(data) is bytes else self._as_bytes(data) for data in list_of_data]
+        if self._eof_written:
+            raise RuntimeError("Cannot call writelines() after write_eof()")
+        if self._closing or self._over:
+            self._on_lost_write(b"".join(chunks))
+            return
+        conn = self._conn
+        for data in chunks:
+            if data:
+                conn.write(data)
+        self._driver.written()
+        self._maybe_pause_protocol()
+
+    @staticmethod
+    def _as_bytes(data: object) -> bytes | bytearray | memoryview[Any]:
+        if isinstance(data, memoryview):
+            # len() of a view counts items and must count bytes.
+            return data if data.format == "B" and data.c_contiguous else data.tobytes()
+        if isinstance(data, bytes | bytearray):
+            return data
+        name = type(data).__name__
+        raise TypeError(f"data argument must be a bytes-like object, not {name!r}")
+
+    def _on_lost_write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        if data:
+            if self._lost_writes >= _LOG_LOST_WRITES:
+                asyncio_logger.warning("socket.send() raised exception.")
+            self._lost_writes += 1
+
+    @override
+    def write_eof(self) -> None:
+        """Say that nothing more will be written: FIN after what is written. Reading goes on."""
+        if self._closing or self._eof_written:
+            return
+        self._eof_written = True
+        if not self._over:
+            self._conn.write_eof()
+            self._driver.written()
+
+    @override
+    def can_write_eof(self) -> bool:
+        """True: this is TCP."""
+        return True
+
+    @override
+    def get_write_buffer_size(self) -> int:
+        """Bytes written that TCP has not taken as its own yet."""
+        return max(0, self._conn.buffered - self._conn.sndbuf)
+
+    @override
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The water marks, (low, high), in bytes."""
+        return self._low_water, self._high_water
+
+    @override
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the water marks, in bytes; by default 64 KiB and a quarter of the high one."""
+        super().set_write_buffer_limits(high, low)
+        if self._protocol_paused and not self._lost:
+            self._watch()
+
+    def _maybe_pause_protocol(self) -> None:
+        paused = self._protocol_paused
+        super()._maybe_pause_protocol()  # type: ignore[misc]
+        if self._protocol_paused and not paused and not self._lost:
+            self._watch()
+
+    def _maybe_resume_protocol(self) -> None:
+        super()._maybe_resume_protocol()  # type: ignore[misc]
+        if self._protocol_paused and not self._lost:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._conn.watch_writable(self._low_water)
+        if not self._driver.running:
+            self._driver.soon()  # the level may be reached already
+
+    # -- the end --------------------------------------------------------------------------------
+
+    @override
+    def is_closing(self) -> bool:
+        """Whether the transport is closing or closed."""
+        return self._closing
+
+    @override
+    def close(self) -> None:
+        """Send what is written, then FIN. Nothing is received any more.
+
+        connection_lost(None) follows when the peer has acknowledged all of it. As with a kernel's
+        TCP, the connection is reset if received data was not read, or more arrives after this
+        (RFC 9293 §3.6.1).
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self._conn.close()
+        if self._over:
+            self._lose_soon(None)
+        if not self._driver.running:
+            self._driver.soon()
+
+    @override
+    def abort(self) -> None:
+        """Reset the connection now; what is not sent yet is lost."""
+        self._force_close(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        """Reset the connection; `exc` goes to connection_lost. asyncio's TLS calls this."""
+        if self._lost:
+            return
+        self._closing = True
+        self._conn.abort()
+        self._lose_soon(exc)
+        self._driver.written()
+
+    def _fatal_error(self, exc: BaseException, message: str) -> None:
+        """A callback failed: tell the loop, end this connection; others live on."""
+        self._loop.call_exception_handler(
+            {
+                "message": f"Fatal error: {message}",
+                "exception": exc,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
+        self._force_close(exc)
+
+    def _lose_soon(self, exc: BaseException | None) -> None:
+        self._lost = True
+        self._exc = exc
+        self._loop.call_soon(self._call_connection_lost)
+
+    def _connection_lost(self, exc: BaseException | None) -> None:
+        self._lost = True
+        self._exc = exc
+        self._call_connection_lost()
+
+    def _call_connection_lost(self) -> None:
+        exc = self._exc
+        self._exc = None
+        how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
+        log.event("info", "closed", self.sockname, self.peername, **how)
+        self._driver.disown(self._conn)
+        try:
+            self._protocol.connection_lost(cast("Exception | None", exc))
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as failure:
+            self._loop.call_exception_handler(
+                {
+                    "message": "protocol.connection_lost() failed",
+                    "exception": failure,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        finally:
+            server = self._server
+            if server is not None:
+                self._server = None
+                server.detach(self)
+
+    @override
+    def on_shutdown(self) -> None:
+        # As when a process ends with open sockets: the kernel closes them and tells nobody.
+        if not self._lost:
+            self._conn.close()
+
+    # -- information ----------------------------------------------------------------------------
+
+    @property
+    def sockname(self) -> Any:
+        """The local address."""
+        return self._driver.local(self._conn)
+
+    @property
+    def peername(self) -> Any:
+        """The peer's address."""
+        return self._driver.remote(self._conn)
+
+    @override
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known under `name`, or `default`."""
+        match name:
+            case "sockname":
+                return self.sockname
+            case "peername":
+                return self.peername
+            case "tcp_info":
+                return self._conn.info()
+            case "socket":
+                if "socket" not in self._extra:
+                    self._extra["socket"] = StreamSocket(self._driver, self._conn)
+                return self._extra["socket"]
+            case _:
+                return default
