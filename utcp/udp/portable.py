@@ -19,7 +19,10 @@ __all__ = ["PortableUdpSocket"]
 
 _TOS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
     socket.AF_INET: ((socket.IPPROTO_IP, socket.IP_TOS),),
-    socket.AF_INET6: ((socket.IPPROTO_IPV6, getattr(socket, "IPV6_TCLASS", 0)),),
+    # Windows has no such name.
+    socket.AF_INET6: ((socket.IPPROTO_IPV6, socket.IPV6_TCLASS),)
+    if hasattr(socket, "IPV6_TCLASS")
+    else (),
 }
 
 
