@@ -117,6 +117,13 @@ def arrived(peer: socket.socket) -> list[bytes]:
 
 
 class TestSend:
+    def test_segment_size_zero_is_a_single_datagram(
+        self, sock: UdpSocket, peer: socket.socket
+    ) -> None:
+        assert sock.send((), b"whole", 0, 0) == SENT
+        assert sock.send((), b"", 0, 0) == SENT
+        assert arrived(peer) == [b"whole", b""]
+
     def test_would_block(self, sock: UdpSocket, faulty: FaultySocket) -> None:
         faulty.send_faults = [errno.EAGAIN]
         assert sock.send((), b"x", 1, 0) == WOULD_BLOCK

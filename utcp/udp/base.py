@@ -237,8 +237,8 @@ class UdpSocket:
     ) -> int:
         """Send the datagrams in `data` to `addr`, which a connected socket ignores.
 
-        Each datagram is `segment_size` bytes long, the last may be shorter; `tos` is the byte
-        of the IP header, DSCP and ECN. At most `max_burst_bytes` and `max_burst_segments`.
+        Each datagram is `segment_size` bytes long, the last may be shorter; 0 means a single
+        one. `tos` is the byte of the IP header, DSCP and ECN. At most `max_burst_bytes` and `max_burst_segments`.
         Returns SENT, WOULD_BLOCK, TOO_BIG or LOST. Raises OSError only if the socket is closed
         or has nobody to send to.
         """
@@ -362,8 +362,9 @@ class UdpSocket:
     ) -> int:
         """Send a burst with one system call per datagram."""
         view = memoryview(data)
-        for start in range(0, len(view), segment_size):
-            outcome = self._send_one(addr, view[start : start + segment_size], ancillary)
+        step = segment_size or len(view)
+        for start in range(0, len(view), step):
+            outcome = self._send_one(addr, view[start : start + step], ancillary)
             if outcome == SENT:
                 continue
             if start and outcome == WOULD_BLOCK:
