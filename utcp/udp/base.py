@@ -238,7 +238,8 @@ class UdpSocket:
         """Send the datagrams in `data` to `addr`, which a connected socket ignores.
 
         Each datagram is `segment_size` bytes long, the last may be shorter; 0 means a single
-        one. `tos` is the byte of the IP header, DSCP and ECN. At most `max_burst_bytes` and `max_burst_segments`.
+        one. `tos` is the byte of the IP header, DSCP and ECN. A burst has at most
+        `max_burst_bytes` and `max_burst_segments`.
         Returns SENT, WOULD_BLOCK, TOO_BIG or LOST. Raises OSError only if the socket is closed
         or has nobody to send to.
         """
