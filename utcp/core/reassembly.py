@@ -117,6 +117,7 @@ class Reassembly:
         """
         if start >= end:
             return
+        # RFC 2018 §4: the range that holds the segment is the one to be reported first.
         i = bisect_right(self.starts, start) - 1
         if i >= 0 and end <= self.ends[i]:
             self._touch(self.starts[i])
@@ -186,7 +187,6 @@ class Reassembly:
         if first < len(starts) and starts[first] < end:
             self.duplicate(max(start, starts[first]), min(end, ends[first]))
         if starts[i] <= start and end <= ends[i]:
-            self._touch(starts[i])
             return 0
         j = bisect_right(starts, end, i)
         fresh = _copy(data)

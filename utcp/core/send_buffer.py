@@ -135,8 +135,6 @@ class SendBuffer:
             return
         if seq <= self.start:
             return
-        if seq > self._tail_start:
-            self._seal()
         self.start = seq
         if seq >= self._view_end:
             self._drop_view()
