@@ -25,7 +25,6 @@ from typing import Final
 
 from utcp.core.sample import AckSample
 from utcp.core.scoreboard import Scoreboard
-from utcp.core.timers import NEVER
 
 # Burst.marks. LOST and RESENT exclude SACKED.
 SACKED: Final = 1
@@ -51,6 +50,15 @@ class Burst:
         self.first_sent_at = now
         self.marks = 0
         self.transmissions = 1
+
+    def split(self, seq: int) -> Burst:
+        """Give up what lies from `seq` on, and return it as a record with the same history."""
+        back = Burst(seq, self.end, self.sent_at)
+        back.first_sent_at = self.first_sent_at
+        back.marks = self.marks
+        back.transmissions = self.transmissions
+        self.end = seq
+        return back
 
 
 class Flight:
@@ -213,21 +221,15 @@ class Flight:
         A first block that reports data received twice is noted in `sample.dsack`. Blocks that
         make no sense are ignored.
         """
-        una = self.una
-        nxt = self.nxt
-        first = True
+        if not blocks:
+            return
+        start, end = blocks[0]
+        low, high = blocks[1] if len(blocks) > 1 else (end, end)
+        # RFC 2883 §4.1, §4.2: below the cumulative acknowledgment, or inside of the second block.
+        if start < end and (end <= self.una or low <= start < end <= high):
+            sample.dsack = end - start
         for start, end in blocks:
-            duplicate = False
-            if first:
-                first = False
-                # RFC 2883 §4.1 and §4.2: the first block is below the cumulative acknowledgment,
-                # or inside of the second block.
-                duplicate = end <= una or (
-                    len(blocks) > 1 and blocks[1][0] <= start and end <= blocks[1][1]
-                )
-                if duplicate and start < end:
-                    sample.dsack = end - start
-            if una <= start < end <= nxt and not duplicate:
+            if self.una <= start < end <= self.nxt:
                 self._mark_sacked(start, end, sample)
 
     def dup_acked(self, mss: int) -> None:
@@ -330,24 +332,9 @@ class Flight:
 
     # -- questions ----------------------------------------------------------------------------
 
-    def head(self) -> tuple[int, int]:
-        """The first record, or (-1, -1) if nothing is outstanding."""
-        if self._head == len(self._bursts):
-            return NOTHING
-        burst = self._bursts[self._head]
-        return burst.start, burst.end
-
-    def head_sent_at(self) -> int:
-        """When SND.UNA was last transmitted, or NEVER if nothing is outstanding."""
-        return self._bursts[self._head].sent_at if self._head < len(self._bursts) else NEVER
-
-    def head_first_sent_at(self) -> int:
-        """When SND.UNA was first transmitted, or NEVER if nothing is outstanding."""
-        return self._bursts[self._head].first_sent_at if self._head < len(self._bursts) else NEVER
-
-    def head_transmissions(self) -> int:
-        """How many times SND.UNA was transmitted; 0 if nothing is outstanding."""
-        return self._bursts[self._head].transmissions if self._head < len(self._bursts) else 0
+    def head(self) -> Burst | None:
+        """The record of SND.UNA, to be read only; None if nothing is outstanding."""
+        return self._bursts[self._head] if self._head < len(self._bursts) else None
 
     def head_sacked(self) -> bool:
         """Whether the peer has SACKed SND.UNA: it holds the data and does not acknowledge it."""
@@ -381,13 +368,7 @@ class Flight:
 
     def _split(self, i: int, seq: int) -> None:
         """Split record `i` in two at `seq`, which lies inside of it."""
-        front = self._bursts[i]
-        back = Burst(seq, front.end, front.sent_at)
-        back.first_sent_at = front.first_sent_at
-        back.marks = front.marks
-        back.transmissions = front.transmissions
-        front.end = seq
-        self._bursts.insert(i + 1, back)
+        self._bursts.insert(i + 1, self._bursts[i].split(seq))
         self._starts.insert(i + 1, seq)
 
     def _leave(self, marks: int, size: int) -> int:
@@ -413,7 +394,12 @@ class Flight:
         if len(self._bursts) - self._head >= self.max_records:
             # RFC 2018 §5: SACKed is what is wholly contained within a block. SACK is advisory:
             # what is not marked is merely retransmitted.
-            start, end = self._whole(start, end)
+            burst = self._bursts[self._index(start)]
+            if burst.start < start and not burst.marks & SACKED:
+                start = burst.end
+            burst = self._bursts[self._index(end - 1)]
+            if burst.end > end and not burst.marks & SACKED:
+                end = burst.start
             if start >= end:
                 return
         newest = -1
@@ -451,16 +437,6 @@ class Flight:
             burst.marks = SACKED | (marks & REPEATED)
             i += 1
         return newest
-
-    def _whole(self, start: int, end: int) -> tuple[int, int]:
-        """[start, end) without the records that are not SACKed and only partly in it."""
-        burst = self._bursts[self._index(start)]
-        if burst.start < start and not burst.marks & SACKED:
-            start = burst.end
-        burst = self._bursts[self._index(end - 1)]
-        if burst.end > end and not burst.marks & SACKED:
-            end = burst.start
-        return start, end
 
     # -- duplicate ACKs without SACK ----------------------------------------------------------
 
