@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from typing import Literal, Protocol
 
+from utcp.core.events import EOF
 from utcp.core.timers import NEVER
 from utcp.testing.clock import SECOND
 
@@ -164,12 +165,9 @@ class Sink(App):
         self._eof_seen = False
         self._next_at = 0
 
-    # The bit of utcp.core.EOF, set by the world that knows the core; fakes may differ.
-    eof_bit = 0
-
     def act(self, now: int, events: int) -> None:
         """Read what there is, as far as the rate allows."""
-        if events & self.eof_bit:
+        if events & EOF:
             self._eof_seen = True
         conn = self.conn
         self.readable_max = max(self.readable_max, conn.readable)

@@ -8,7 +8,6 @@ for seed in range(100):
 from __future__ import annotations
 
 import random
-from typing import Any, cast
 
 from utcp.config import Config
 from utcp.core.state import Reason
@@ -81,8 +80,7 @@ def chaos_pair(seed: int, *, trace: bool = True) -> Pair:
         trace=trace,
     )
     for host in (world.a, world.b):
-        endpoint = cast(Any, host.node)
-        endpoint.max_burst_segments = rng.choice((1, 2, 64))
+        host.endpoint.max_burst_segments = rng.choice((1, 2, 64))
     return world
 
 
@@ -117,9 +115,8 @@ def check_invariants(world: World) -> None:
             _check_app(world, host, app)
     world.run_until_idle()
     for host in world.hosts.values():
-        endpoint = cast(Any, host.node)
-        if not endpoint.idle:
-            raise world.failure(f"{host.address} is not idle: {endpoint.connections()}")
+        if not host.endpoint.idle:
+            raise world.failure(f"{host.address} is not idle: {host.endpoint.connections()}")
         for conn in host.connections:
             if conn.reason is not Reason.CLOSED:
                 raise world.failure(f"{host.address}: a connection ended with {conn.reason!r}")

@@ -10,9 +10,10 @@ runs at once, and the same way each time.
 
 or, shorter, `run_virtual(main())`.
 
-Sockets work on a `VirtualLoop` as long as both ends are in this process: what was sent over
-loopback has arrived when the next `select` looks. Threads work too: while a call that was handed
-to an executor is running, time stands still and the loop really waits for it.
+Sockets work on a `VirtualLoop` as long as both ends are in this process: before the clock jumps,
+the system gets a millisecond of real time to carry what was sent over loopback. Threads work too:
+while a call that was handed to an executor is running, time stands still and the loop really waits
+for it.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class _JumpingSelector(selectors.BaseSelector):
     def __init__(self, clock: VirtualClock) -> None:
         self._real = selectors.DefaultSelector()
         self._clock = clock
+        self._grace = 0.001  # real seconds
         self.threads = 0  # calls that run in other threads: for these, really wait
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -82,6 +84,9 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if self.threads:
             return self._real.select(None)
+        # One file is the loop's own; others may have bytes that the system has yet to carry.
+        if len(self._real.get_map()) > 1 and (ready := self._real.select(self._grace)):
+            return ready
         if timeout is None:
             raise DeadlockError(
                 "deadlock: nothing is ready to run, no timer is set and no data has arrived, so "

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from utcp.config import Config
-from utcp.core.timers import NEVER
+from utcp.core import NEVER, Endpoint
 from utcp.testing.apps import Pattern
 from utcp.testing.clock import MS, VirtualClock
 from utcp.testing.notation import OptionSpec, SegmentSpec, encode_option
@@ -79,8 +79,6 @@ class Script:
         rng = random.Random(seed)
         entropy = rng.randbytes(32)
         if endpoint is None:
-            from utcp.core import Endpoint
-
             endpoint = Endpoint(config or Config(), entropy, path_mtu=path_mtu)
         self.endpoint = endpoint
         self.peer = _PEER

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 
 from utcp.testing.clock import MS
-from utcp.testing.segment_view import SYN, SegmentView
+from utcp.testing.segment_view import SACK_KIND, SYN, SegmentView
 
 __all__ = ["Trace", "TraceEntry", "ladder"]
 
@@ -96,14 +96,16 @@ def ladder(
     *,
     left: Hashable = None,
     start: int | None = None,
-    width: int = 64,
+    last: int | None = None,
+    all_options: bool = False,
 ) -> str:
     """The trace as a ladder diagram, one line per segment in the order of sending.
 
     Times are milliseconds since `start` (by default the first segment). `left` is the address
     drawn on the left (by default the first sender). The state on the sender's side is that after
     sending, the one on the receiver's side that after receiving; what did not arrive ends in `X`.
-    Sequence numbers are relative to each side's initial one.
+    Sequence numbers are relative to each side's initial one. With `last`, only so many lines are
+    drawn. Timestamps and padding behind the SYN are left out unless `all_options`.
     """
     entries = list(trace)
     if not entries:
@@ -111,36 +113,38 @@ def ladder(
     left = entries[0].src if left is None else left
     start = entries[0].sent_at if start is None else start
     iss: dict[tuple[Hashable, Hashable], int] = {}
-    lines = []
-    for entry in entries:
-        text = _describe(entry, iss)
-        note = f"({entry.fate})" if entry.fate else ""
+    texts = [_describe(entry, iss, all_options) for entry in entries]
+    if last is not None:
+        entries, texts = entries[-last:], texts[-last:]
+    width = max(len(text) for text in texts)
+    right = ", ".join(dict.fromkeys(str(e.dst if e.src == left else e.src) for e in entries))
+    lines = [f"{'ms':>12}  {left!s:<12} {'':<{width + 4}} {right}"]
+    for entry, text in zip(entries, texts, strict=True):
         lost = entry.arrived_at < 0
         if entry.src == left:
-            arrow = f"{text} {note}".strip().ljust(width) + (" --X" if lost else " -->")
+            arrow = f"{text:<{width}} {'--X' if lost else '-->'}"
             sides = (entry.src_state, entry.dst_state)
         else:
-            arrow = ("X-- " if lost else "<-- ") + f"{text} {note}".strip()
+            arrow = f"{'X--' if lost else '<--'} {text:<{width}}"
             sides = (entry.dst_state, entry.src_state)
         stamp = (entry.sent_at - start) / MS
-        lines.append(f"{stamp:12.3f}  {sides[0]:<12} {arrow:<{width + 4}} {sides[1]}".rstrip())
-    names = f"{'ms':>12}  {left!s:<12} {'':<{width + 4}} {_right_of(entries, left)}".rstrip()
-    return "\n".join([names, *lines]) + "\n"
+        lines.append(f"{stamp:12.3f}  {sides[0]:<12} {arrow} {sides[1]}".rstrip())
+    return "\n".join(lines) + "\n"
 
 
-def _describe(entry: TraceEntry, iss: dict[tuple[Hashable, Hashable], int]) -> str:
+def _describe(
+    entry: TraceEntry, iss: dict[tuple[Hashable, Hashable], int], all_options: bool
+) -> str:
     segment = entry.segment
+    note = f" ({entry.fate})" if entry.fate else ""
     if segment is None:
-        return f"({len(entry.data)} bytes that are no segment)"
+        return f"{len(entry.data)} bytes that are no segment{note}"
     way = (entry.src, entry.dst)
     if segment.flags & SYN:
         iss[way] = segment.seq32
+    elif not all_options:
+        segment.options = [option for option in segment.options if option[0] == SACK_KIND]
     # Of a connection that began before the trace, the first numbers seen serve as the base.
     own = iss.setdefault(way, segment.seq32)
     peer = iss.setdefault((entry.dst, entry.src), segment.ack32) if segment.ack else 0
-    return segment.describe(own, peer)
-
-
-def _right_of(entries: list[TraceEntry], left: Hashable) -> str:
-    others = dict.fromkeys(str(e.dst) if e.src == left else str(e.src) for e in entries)
-    return ", ".join(others)
+    return segment.describe(own, peer) + note

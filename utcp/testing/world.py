@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Protocol, cast
 
 from utcp.config import Config
-from utcp.core.timers import NEVER
+from utcp.core import NEVER, Connection, Endpoint, State
 from utcp.testing.apps import App, Sink, Source
 from utcp.testing.clock import MS, SECOND, VirtualClock
 from utcp.testing.network import Burst, Link, LinkConfig, Network, Node
@@ -86,6 +86,13 @@ class Host:
     def apps(self) -> list[App]:
         """All applications, in the order in which they were added."""
         return [app for apps in self._apps.values() for app in apps]
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The node, which must be an Endpoint. TypeError if it is something else."""
+        if not isinstance(self.node, Endpoint):
+            raise TypeError(f"the node at {self.address!r} is no Endpoint")
+        return self.node
 
     @property
     def connections(self) -> list[Any]:
@@ -316,7 +323,7 @@ class World:
         for (src, dst), link in self.network.links.items():
             lines.append(f"{src} > {dst}: state {self._state_of(src, dst)}, {link.stats}")
         if self.trace:
-            lines += ["the last segments:", ladder(self.trace[-40:], start=self.started_at)]
+            lines += ["the last segments:", ladder(self.trace, start=self.started_at, last=40)]
         return SimulationError("\n".join(lines))
 
     def _state_of(self, own: Hashable, peer: Hashable) -> str:
@@ -333,19 +340,18 @@ class Pair(World):
     a: Host
     b: Host
 
-    def open(self) -> Any:
+    def open(self) -> Connection:
         """Let `b` listen and `a` send its SYN; returns the client's connection, not yet open."""
-        endpoint = cast(Any, self.b.node)
-        if not endpoint.listening:
-            endpoint.listen()
-        return cast(Any, self.a.node).connect(self.now, self.b.address)
+        if not self.b.endpoint.listening:
+            self.b.endpoint.listen()
+        return self.a.endpoint.connect(self.now, self.b.address)
 
-    def connect(self, limit_ns: int = 300 * SECOND) -> tuple[Any, Any]:
+    def connect(self, limit_ns: int = 300 * SECOND) -> tuple[Connection, Connection]:
         """Open a connection from `a` to `b`; returns the client's and the server's end of it."""
         known = len(self.b.accepted)
         client = self.open()
         self.run_until(
-            lambda: len(self.b.accepted) > known and str(client.state) == "ESTABLISHED", limit_ns
+            lambda: len(self.b.accepted) > known and client.state is State.ESTABLISHED, limit_ns
         )
         return client, self.b.accepted[-1]
 
@@ -376,8 +382,6 @@ def pair(
 ) -> Pair:
     """A world of two endpoints, "a" and "b", with `link` from a to b and `back` (default: the
     same) from b to a. `config` is for both, unless there is a `config_b`."""
-    from utcp.core import Endpoint
-
     config = Config() if config is None else config
     link = LinkConfig(mtu=path_mtu) if link is None else link
     world = Pair(seed, trace=trace, stall_ns=stall_ns)
