@@ -132,16 +132,20 @@ def test_settle_copies_what_is_borrowed() -> None:
     assert buffer.read() == b"abc---def"
 
 
-def test_settle_finds_what_is_borrowed_behind_large_pieces_of_its_own() -> None:
+@pytest.mark.parametrize("as_run", [False, True])
+def test_settle_finds_what_is_borrowed_before_pieces_that_are_not(as_run: bool) -> None:
     buffer = RecvBuffer()
-    memory = bytearray(b"abc")
+    memory = bytearray(b"x" * MERGE)
     own = b"-" * MERGE
     buffer.append(memoryview(memory), True)
-    buffer.append(own, False)
-    buffer.extend([own, own], 2 * MERGE, False)
+    if as_run:
+        buffer.extend([own, own], 2 * MERGE, False)
+    else:
+        buffer.append(own, False)
+        buffer.append(own, False)
     buffer.settle()
     memory.clear()  # a BufferError if a view were left
-    assert buffer.read() == b"abc" + 3 * own
+    assert buffer.read() == b"x" * MERGE + 2 * own
 
 
 def test_pieces_of_its_own_are_not_copied_by_settle() -> None:
