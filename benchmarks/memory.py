@@ -51,13 +51,11 @@ async def _serve(pipe: Pipe, weighed: str, count: int, *, traced: bool) -> float
 
     async def weigh(expected: int) -> int:
         for _ in range(expected):
-            transport = await accepted.get()
-            if weighed == "connection":
-                kept.append(transport)
-            else:
-                # The side that closes first is the one that has to remember.
-                transport.close()
-        del transport
+            kept.append(await accepted.get())
+        if weighed == "time-wait":
+            # The side that closes first is the one that has to remember.
+            while kept:
+                kept.pop().close()
         await asyncio.sleep(_SETTLE)
         gc.collect()
         return tracemalloc.get_traced_memory()[0] if traced else resident()

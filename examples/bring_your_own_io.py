@@ -46,6 +46,7 @@ class Driver:
     def flush(self) -> None:
         """Send everything that the endpoint has to send now."""
         while (burst := self.endpoint.poll_transmit(time.monotonic_ns())) is not None:
+            assert isinstance(burst.addr, tuple)  # as given to receive() and connect()
             # A burst is several datagrams back to back; without GSO they are sent one by one.
             for start in range(0, len(burst.data), burst.segment_size):
                 datagram = burst.data[start : start + burst.segment_size]

@@ -32,15 +32,14 @@ NOT_IN_CORE: Final = {
 
 # The core from the bottom up. A module imports from lower lines only, types excepted.
 CORE: Final = (
-    "seq state timers events",
-    "segment secrets",
-    "train options",
-    "rtt pacer send_buffer recv_buffer reassembly flight cc pmtu isn",
-    "delivery loss receiver sender",
-    "tcb",
-    "handshake teardown arrival fastpath output",
-    "connection",
-    "listener time_wait",
+    "events sample seq state timers transmit",
+    "segment",
+    "cc listener reassembly recv_buffer rtt scoreboard secrets send_buffer timewait",
+    "flight receiver teardown",
+    "handshake loss",
+    "ack output sender timeouts",
+    "arrival connection",
+    "fastpath",
     "endpoint",
     "__init__",
 )

@@ -57,7 +57,7 @@ def test_both_ends_pass_through_the_states_of_an_orderly_close() -> None:
         State.CLOSED,
     ]
     drawing = "\n".join(draw(client, server))
-    for words in (" SYN seq 0 win", " SYN,ACK seq 0 ack 1 win", "FIN,ACK", "mss", "2 MSL over"):
+    for words in (" SYN,ECE,CWR seq 0 win", " SYN,ACK,ECE seq 0 ack 1", "FIN,ACK", "2 MSL over"):
         assert words in drawing
     assert "(lost)" not in drawing
 

@@ -28,6 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except (demo.DemoError, OSError, EOFError) as error:
-        print(f"utcp demo: {error or type(error).__name__}", file=sys.stderr)
+        print(f"utcp demo: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0

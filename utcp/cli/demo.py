@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import hashlib
 import os
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
@@ -55,40 +57,65 @@ def run(arguments: argparse.Namespace) -> None:
         config = Config(max_segment_size=arguments.mss)
     except ValueError as error:
         raise DemoError(str(error)) from None
+    _draw_connection(config)
+    _transfer(config, arguments.size, arguments.loop)
+
+
+def _draw_connection(config: Config) -> None:
     # TIME-WAIT lasts 2 MSL: a minute by default, too long to watch.
-    short_lived = Config(msl=0.1)
+    short_lived = dataclasses.replace(config, msl=0.1)
     print("A client and a server, two processes; the states are those right after each step:\n")
     for line in draw(*play(short_lived)):
         print(line)
     print(f"\n(MSL was {short_lived.msl:g} s here, its default is {config.msl:g} s.)\n", flush=True)
-    with helper_process(_serve, config, arguments.loop) as pipe:
-        port = pipe.recv()
-        run_loop(arguments.loop, _transfer(port, arguments.size, config))
 
 
-async def _transfer(port: int, size: int, config: Config) -> None:
+def _transfer(config: Config, size: int, loop: str) -> None:
     block = os.urandom(min(_BLOCK, size))
-    expected = _digest(block, size)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
+    with Progress(*columns, TransferSpeedColumn()) as progress:
+        hashing = progress.add_task(f"hashing {format_size(size)}", total=size)
+        sending = progress.add_task(f"sending {format_size(size)}", total=size, start=False)
+        expected = _digest(block, size, partial(progress.advance, hashing))
+        with helper_process(_serve, config, loop) as pipe:
+            port = pipe.recv()
+            progress.start_task(sending)
+            advance = partial(progress.advance, sending)
+            outcome = run_loop(loop, _exchange(port, block, size, config, advance))
+    if outcome.digest != expected:
+        raise DemoError(f"sent {expected.hex()}, but the server has {outcome.digest.hex()}")
+    rate = size / outcome.seconds / 1e6
+    print(f"SHA-256 {expected.hex()} on both sides")
+    print(
+        f"{size:,} bytes in {outcome.seconds:.2f} s: {rate:,.0f} MB/s, "
+        f"of which the receiver spent {outcome.hash_ns / 1e9:.2f} s on the digest"
+    )
+    info = outcome.info
+    print(f"payload of a full segment: {info.snd_mss:,} bytes; resent: {info.bytes_retrans:,}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    digest: bytes
+    hash_ns: int
+    seconds: float  # from the first write to the answer
+    info: utcp.TcpInfo
+
+
+async def _exchange(
+    port: int, block: bytes, size: int, config: Config, advance: Callable[[int], None]
+) -> _Outcome:
     reader, writer = await utcp.open_connection("127.0.0.1", port, config=config)
-    with _progress() as progress:
-        task = progress.add_task(f"sending {format_size(size)}", total=size)
-        started_at = time.perf_counter()
-        await _send(writer, block, size, partial(progress.advance, task))
-        async with asyncio.timeout(_PATIENCE):
-            verdict = await reader.readexactly(_VERDICT.size)
-        seconds = time.perf_counter() - started_at
+    started_at = time.perf_counter()
+    await _send(writer, block, size, advance)
+    async with asyncio.timeout(_PATIENCE):
+        answer = await reader.readexactly(_VERDICT.size)
+    seconds = time.perf_counter() - started_at
     info = writer.get_extra_info("tcp_info")
     writer.close()
     await writer.wait_closed()
-    digest, hash_ns = _VERDICT.unpack(verdict)
-    if digest != expected:
-        raise DemoError(f"digests differ: sent {expected.hex()}, received {digest.hex()}")
-    print(f"SHA-256 {digest.hex()} on both sides")
-    print(
-        f"{size:,} bytes in {seconds:.2f} s: {size / seconds / 1e6:,.0f} MB/s, "
-        f"of which the receiver spent {hash_ns / 1e9:.2f} s on the digest"
-    )
-    print(f"payload of a full segment: {info.snd_mss:,} bytes; resent: {info.bytes_retrans:,}")
+    digest, hash_ns = _VERDICT.unpack(answer)
+    return _Outcome(digest, hash_ns, seconds, info)
 
 
 async def _send(
@@ -152,14 +179,11 @@ class _Receiver(asyncio.Protocol):
         self._over.set()
 
 
-def _digest(block: bytes, size: int) -> bytes:
+def _digest(block: bytes, size: int, advance: Callable[[int], None]) -> bytes:
+    """Of `size` bytes that repeat `block`."""
     digest = hashlib.sha256()
-    for _ in range(size // max(1, len(block))):
-        digest.update(block)
-    digest.update(block[: size % max(1, len(block))])
+    for start in range(0, size, len(block) or 1):
+        piece = block[: size - start]
+        digest.update(piece)
+        advance(len(piece))
     return digest.digest()
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True))
-    return Progress(*columns, TransferSpeedColumn())

@@ -107,6 +107,7 @@ class Party:
 
     def _flush(self) -> None:
         while (burst := self.endpoint.poll_transmit(time.monotonic_ns())) is not None:
+            assert isinstance(burst.addr, tuple)
             for start in range(0, len(burst.data), burst.segment_size):
                 datagram = burst.data[start : start + burst.segment_size]
                 self._note("sent", datagram)
@@ -194,9 +195,10 @@ def draw(client: list[Entry], server: list[Entry]) -> Iterator[str]:
 
 
 def _call(entry: Entry, *, left: bool) -> str:
+    call = str(entry.what)
     if left:
-        return f"{entry.state:<14}{entry.what}"
-    return f"{'':14}{entry.what:>{_ARROW}}  {entry.state}"
+        return f"{entry.state:<14}{call}"
+    return f"{'':14}{call:>{_ARROW}}  {entry.state}"
 
 
 def _arrows(sender: list[Entry], receiver: list[Entry], *, right: bool) -> list[tuple[int, str]]:

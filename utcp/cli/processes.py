@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -22,13 +23,8 @@ def helper_process(target: Callable[..., None], *args: Any) -> Iterator[Connecti
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *args), daemon=True)
-    # A terminal's Ctrl-C goes to both processes. The new one inherits that it is ignored, so that
-    # this one alone decides what happens, and nothing prints a traceback while it starts.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with _no_interrupts():
         process.start()
-    finally:
-        signal.signal(signal.SIGINT, before)
     theirs.close()
     try:
         yield ours
@@ -39,3 +35,22 @@ def helper_process(target: Callable[..., None], *args: Any) -> Iterator[Connecti
             process.terminate()
             process.join()
         process.close()
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Processes started in this block do not feel Ctrl-C, which a terminal sends to all of them.
+
+    They inherit the blocked signal, so nothing interrupts them even while they start; here it is
+    delivered at the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # It starts once, and would unblock the signal again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
