@@ -198,9 +198,10 @@ class Sink(App):
             raise AssertionError(f"{self.received} bytes came of a stream of {self.size}")
 
     def _finish(self) -> None:
-        self.eof = self.done = True
+        self.eof = True
         if self.size not in (-1, self.received):
             raise AssertionError(f"the stream ended after {self.received} of {self.size} bytes")
+        self.done = True
         if self.finish == "close":
             self.conn.close()
         elif self.finish == "eof":

@@ -11,7 +11,7 @@ import ipaddress
 import struct
 import sys
 from collections.abc import Hashable, Iterable, Mapping
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from utcp.testing.clock import SECOND
 from utcp.testing.trace import TraceEntry
@@ -104,7 +104,7 @@ def write_pcap(
     file: BinaryIO,
     trace: Iterable[TraceEntry],
     *,
-    addresses: Mapping[Hashable, IpAddress] | None = None,
+    addresses: Mapping[Any, IpAddress] | None = None,
     seen_by: Hashable = None,
 ) -> int:
     """Write a trace as a pcap file of native TCP packets; returns how many there are.
@@ -135,8 +135,8 @@ def write_pcap(
 class _AddressBook:
     """Gives every node an IP address."""
 
-    def __init__(self, known: Mapping[Hashable, IpAddress]) -> None:
-        self._known = dict(known)
+    def __init__(self, known: Mapping[Any, IpAddress]) -> None:
+        self._known: dict[Hashable, IpAddress] = dict(known)
 
     def find(self, address: Hashable) -> IpAddress:
         if address not in self._known:

@@ -5,7 +5,7 @@
         s.inject("S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>")
         s.expect("S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 1,nop,wscale *>")
         s.inject(". 1:1(0) ack 1 win 500 <nop,nop,TS val 2 ecr 100>")
-        assert s.state == State.ESTABLISHED
+        s.expect_state(State.ESTABLISHED)
         s.write(b"hello")
         s.expect("P. 1:6(5) ack 1")
         s.expect("P. 1:6(5) ack 1", at_ms=200)     # not acknowledged: sent again
@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from utcp.config import Config
-from utcp.core import NEVER, Endpoint
+from utcp.core import NEVER, Endpoint, State
 from utcp.testing.apps import Pattern
 from utcp.testing.clock import MS, VirtualClock
 from utcp.testing.notation import OptionSpec, SegmentSpec, encode_option
@@ -192,9 +192,15 @@ class Script:
         self._turn()
 
     @property
-    def state(self) -> Any:
+    def state(self) -> State:
         """The connection's state (CLOSED if there is none)."""
-        return self.endpoint.state(self.peer)
+        state: State = self.endpoint.state(self.peer)
+        return state
+
+    def expect_state(self, state: State) -> None:
+        """The connection must be in this state."""
+        if self.state is not state:
+            raise self._failure(f"expected  state {state}\ngot       state {self.state}")
 
     def take_events(self) -> int:
         """The event bits seen since the last call."""
@@ -383,6 +389,6 @@ class Script:
         self._transcript.append(f"{self.now_ms:12.3f} ms  {line}")
 
     def _failure(self, message: str) -> AssertionError:
-        state = f"state {self.state}" if hasattr(self.endpoint, "state") else ""
         transcript = "\n".join(self._transcript)
-        return AssertionError(f"{message}\n\nat {self.now_ms:.3f} ms, {state}:\n{transcript}")
+        where = f"at {self.now_ms:.3f} ms, state {self.state}"
+        return AssertionError(f"{message}\n\n{where}:\n{transcript}")

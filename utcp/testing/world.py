@@ -63,7 +63,7 @@ class Host:
         self.node = node
         self.accepted: list[Any] = []
         """Passive connections in the order of their establishment."""
-        self.on_accept: Callable[[Any], None] | None = None
+        self.on_accept: Callable[[Any], object] | None = None
         """Called with each new passive connection, for example to `run` applications on it."""
         self.events: dict[Hashable, int] = {}
         """All event bits that connections have shown so far, by the peer's address."""
@@ -243,13 +243,15 @@ class World:
         False if there is none; the clock has then moved to `until` (unless that is NEVER).
         """
         self.flush()
-        return self._step(until)
+        if self._step(until):
+            return True
+        if until != NEVER:
+            self.clock.advance_to(until)
+        return False
 
     def _step(self, until: int) -> bool:
         at = self.next_at()
         if at > until or at == NEVER:
-            if until != NEVER:
-                self.clock.advance_to(until)
             return False
         self._steps_here = 0 if at > self.clock.now else self._steps_here + 1
         if self._steps_here > _MAX_STEPS_PER_INSTANT:
@@ -278,9 +280,10 @@ class World:
         until = self.now + limit_ns
         while not predicate():
             if not self._step(until):
-                if self.now >= until:
-                    raise self.failure(f"not done after {limit_ns / SECOND:g} virtual seconds")
-                raise self.failure("nothing can happen any more")
+                if self.next_at() == NEVER:
+                    raise self.failure("nothing can happen any more")
+                self.clock.advance_to(until)
+                raise self.failure(f"not done after {limit_ns / SECOND:g} virtual seconds")
 
     def run_for(self, ns: int) -> None:
         """Run for `ns` nanoseconds."""
@@ -288,6 +291,7 @@ class World:
         until = self.now + ns
         while self._step(until):
             pass
+        self.clock.advance_to(until)
 
     def run_until_idle(self, limit_ns: int = 24 * 3600 * SECOND) -> None:
         """Run until nothing is under way and no timer is set. SimulationError if that is not
