@@ -65,14 +65,16 @@ class Host:
         """Passive connections in the order of their establishment."""
         self.on_accept: Callable[[Any], object] | None = None
         """Called with each new passive connection, for example to `run` applications on it."""
-        self.events: dict[Hashable, int] = {}
-        """All event bits that connections have shown so far, by the peer's address."""
         self.recv_buffer = 0
         """Most bytes that may wait to be read on one connection; 0: not checked."""
         self.timeout_at = NEVER
+        """When the node wants `handle_timeout` to be called."""
+        self.wake_at = NEVER
+        """When the node or one of its applications wants to act by itself."""
         self._world = world
-        self._apps: dict[int, list[App]] = {}
-        self._conns: dict[int, Any] = {}  # keeps the ids used in _apps alive
+        self._conns: dict[int, Any] = {}  # by id(), and so these ids stay theirs
+        self._events: dict[int, int] = {}  # all bits shown so far, by id() of the connection
+        self._apps: dict[int, list[App]] = {}  # by id() of the connection
 
     def run(self, *apps: App) -> None:
         """Run applications; each acts on its `conn`."""
@@ -80,7 +82,12 @@ class Host:
             conn = cast(Any, app).conn
             self._conns[id(conn)] = conn
             self._apps.setdefault(id(conn), []).append(app)
-            app.act(self._world.now, self.events.get(conn.addr, 0))
+            app.act(self._world.now, self._events.get(id(conn), 0))
+        self._rearm()
+
+    def events_of(self, conn: Any) -> int:
+        """All event bits that a connection has shown so far."""
+        return self._events.get(id(conn), 0)
 
     @property
     def apps(self) -> list[App]:
@@ -96,7 +103,7 @@ class Host:
 
     @property
     def connections(self) -> list[Any]:
-        """All connections that applications have run on."""
+        """All connections that have shown events or that applications have run on."""
         return list(self._conns.values())
 
     def turn(self) -> None:
@@ -115,7 +122,7 @@ class Host:
             network.send(now, self.address, burst)
         else:
             raise self._world.failure(f"{self.address} never stops sending")
-        self.timeout_at = node.poll_timeout()
+        self._rearm()
 
     def wake_apps(self, now: int) -> None:
         """Let applications act whose time has come."""
@@ -123,23 +130,24 @@ class Host:
             if app.wake_at <= now:
                 app.act(now, 0)
 
-    def next_at(self) -> int:
-        """When this host wants to act by itself."""
-        at = self.timeout_at
+    def _rearm(self) -> None:
+        at = self.timeout_at = self.node.poll_timeout()
         for apps in self._apps.values():
             for app in apps:
                 at = min(at, app.wake_at)
-        return at
+        self.wake_at = at
 
     def _dispatch(self, now: int, conn: Any) -> None:
         events = conn.take_events()
-        before = self.events.get(conn.addr, 0)
-        self.events[conn.addr] = before | events
-        if getattr(conn, "passive", False) and not any(conn is known for known in self.accepted):
+        key = id(conn)
+        self._conns[key] = conn
+        known = self._events.get(key, 0)
+        self._events[key] = known | events
+        if conn.passive and not known:
             self.accepted.append(conn)
             if self.on_accept is not None:
                 self.on_accept(conn)
-        for app in self._apps.get(id(conn), ()):
+        for app in self._apps.get(key, ()):
             app.act(now, events)
 
 
@@ -223,13 +231,13 @@ class World:
     @property
     def finished(self) -> bool:
         """All applications are done."""
-        return all(app.done for app in self.apps)
+        return all(app.done for host in self.hosts.values() for app in host.apps)
 
     def next_at(self) -> int:
         """When something will happen; NEVER if nothing will."""
         at = self.network.next_at()
         for host in self.hosts.values():
-            at = min(at, host.next_at())
+            at = min(at, host.wake_at)
         return min(at, self._calls[0][0]) if self._calls else at
 
     def flush(self) -> None:
@@ -263,7 +271,7 @@ class World:
             heapq.heappop(self._calls)[2]()
             called = True
         for address, host in self.hosts.items():
-            due = host.next_at() <= now
+            due = host.wake_at <= now
             if due:
                 if host.timeout_at <= now:
                     host.node.handle_timeout(now)
