@@ -99,7 +99,8 @@ class Source(asyncio.Protocol):
             self._left -= len(block)
             self._transport.write(block)
             if not self._left:
-                self._transport.write_eof()
+                # Not from inside resume_writing: asyncio's TCP transport would shut down twice.
+                asyncio.get_running_loop().call_soon(self._transport.write_eof)
 
 
 def receive(pipe: Pipe, case: Case, size: int, every_byte: bool) -> None:

@@ -1,7 +1,7 @@
 """What the server pays in memory for idle connections and for TIME-WAIT records.
 
-Two runs each, because a tracer that counts Python's allocations makes the process itself larger:
-one reads `tracemalloc`, the other the resident size of the process.
+Connections are weighed twice, because a tracer that counts Python's allocations makes the process
+itself larger: one run reads `tracemalloc`, the other the resident size of the process.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ async def _serve(pipe: Pipe, weighed: str, count: int, *, traced: bool) -> float
     pipe.send(port_of(server))
 
     async def weigh(expected: int) -> int:
-        for _ in range(expected):
-            kept.append(await accepted.get())
+        kept.extend([await accepted.get() for _ in range(expected)])
         if weighed == "time-wait":
             # The side that closes first is the one that has to remember.
             while kept:

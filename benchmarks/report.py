@@ -127,8 +127,9 @@ def _memory(figures: Any) -> list[str]:
     if "bytes" in figures:
         size = figures["bytes"]["median"] / 2**30
         early, end = (figures[key]["median"] / 2**20 for key in ("rss_early", "rss_end"))
-        return ["", f"{early:.1f} MiB after a tenth, {end:.1f} MiB after all of {size:g} GiB"]
-    return [f"{figures[key]['median']:,.0f}" for key in ("traced_bytes", "resident_bytes")]
+        return ["", f"{early:.1f} MiB after 1/10, {end:.1f} MiB after all of {size:g} GiB"]
+    keys = ("traced_bytes", "resident_bytes")
+    return [f"{figures[key]['median']:,.0f}" if key in figures else "" for key in keys]
 
 
 def _row(cells: list[str]) -> str:
