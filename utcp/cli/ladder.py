@@ -133,7 +133,7 @@ def play(config: Config) -> tuple[list[Entry], list[Entry]]:
 
 
 def _ask(client: Party, server: object) -> None:
-    client.did("-")
+    client.did("")
     client.peer = server
     connection = client.endpoint.connect(time.monotonic_ns(), server)
     client.did("connect()")
