@@ -40,6 +40,8 @@ _TRIES: Final = 8
 # Seconds that the end of the loop waits for a peer's FIN when all of ours is acknowledged: a peer
 # that closes in answer shall not find the socket gone.
 _PEER_FIN: Final = 1.0
+# One for the process: a port that is used again goes on with the numbers of its last user.
+_SECRET: Final = os.urandom(32)
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]
 
@@ -87,7 +89,11 @@ class Hub:
         try:
             path_mtu = sock.path_mtu(sock.peername) if sock.peername is not None else 1500
             endpoint = Endpoint(
-                config, os.urandom(32), ipv6=sock.family == socket.AF_INET6, path_mtu=path_mtu
+                config,
+                _SECRET,
+                local=sock.sockname,
+                ipv6=sock.family == socket.AF_INET6,
+                path_mtu=path_mtu,
             )
             # The kernel reports twice the size and charges each datagram its bookkeeping.
             endpoint.burst_capacity = sock.rcvbuf // 2

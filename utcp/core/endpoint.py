@@ -75,12 +75,23 @@ class Endpoint:
     )
 
     def __init__(
-        self, config: Config, entropy: bytes, *, ipv6: bool = False, path_mtu: int = 1500
+        self,
+        config: Config,
+        entropy: bytes,
+        *,
+        local: Hashable = None,
+        ipv6: bool = False,
+        path_mtu: int = 1500,
     ) -> None:
-        """`entropy`: at least 16 secret random bytes, or ValueError. `path_mtu`: of paths about
-        which nothing else is known, in bytes, IP header included."""
+        """`entropy`: at least 16 secret random bytes, or ValueError. `local`: the local address.
+        `path_mtu`: of paths about which nothing else is known, in bytes, IP header included.
+
+        Endpoints that may one after the other have the same local address are best given the
+        same entropy: then sequence numbers and timestamps go on where an earlier connection
+        between the same addresses left them, and its TIME-WAIT is no obstacle (RFC 6191).
+        """
         self._config = config
-        self._secrets = Secrets(entropy)
+        self._secrets = Secrets(entropy, local)
         self._ipv6 = ipv6
         self._connections: dict[Hashable, Connection] = {}
         self._time_wait: dict[Hashable, TimeWait] = {}

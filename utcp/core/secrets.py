@@ -17,21 +17,21 @@ _ISN_TICK_NS: Final = 4_000
 
 
 class Secrets:
-    """Keyed hashes over one endpoint's secret."""
+    """Keyed hashes for the endpoint at the address `local`."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_local")
 
-    def __init__(self, entropy: bytes) -> None:
+    def __init__(self, entropy: bytes, local: Hashable = None) -> None:
         if len(entropy) < _LEAST_ENTROPY:
             raise ValueError(f"entropy must be at least {_LEAST_ENTROPY} bytes")
         self._key = blake2s(entropy).digest()
+        self._local = local
 
     def iss(self, now: int, addr: Hashable) -> int:
         """The initial send sequence number for a connection with `addr` opened at `now`, 32 bits.
 
         RFC 9293 §3.4.1 (MUST-8, SHLD-1): ISN = M + F(localip, localport, remoteip, remoteport,
-        secretkey) with M a clock that ticks every 4 microseconds. One endpoint has one local
-        address and port, and its own key, so only the remote address enters the hash.
+        secretkey) with M a clock that ticks every 4 microseconds.
         """
         return (now // _ISN_TICK_NS + self._hash(b"isn", addr)) & MASK32
 
@@ -40,5 +40,6 @@ class Secrets:
         return self._hash(b"ts", addr)
 
     def _hash(self, label: bytes, addr: Hashable) -> int:
-        digest = blake2s(repr(addr).encode(), key=self._key, person=label, digest_size=4).digest()
+        both = repr((self._local, addr)).encode()
+        digest = blake2s(both, key=self._key, person=label, digest_size=4).digest()
         return int.from_bytes(digest)
