@@ -316,3 +316,13 @@ def test_what_is_sacked_is_neither_lost_nor_resent() -> None:
     assert flight.mark_lost(1100, 1200) == 0
     assert flight.mark_lost(1000, 1300) == 200
     assert counters(flight) == (0, 100, 200, 0)
+
+
+def test_a_moved_border_takes_along_that_there_was_a_retransmission() -> None:
+    flight = flight_of(100, 100, 100)
+    flight.resent(1150, 1200, 9)
+    ack(flight, 1000, (1000, 1100))
+    ack(flight, 1000, (1000, 1160))
+    flight.mark_all_lost(True)
+    # RFC 6298 §3: part of it was sent twice.
+    assert ack(flight, 1160).rtt_ns == -1
