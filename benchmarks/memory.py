@@ -20,14 +20,22 @@ from utcp.cli.loops import run
 _SETTLE: Final = 0.3  # seconds for delayed ACKs and closing to end
 
 
+_Queue = asyncio.Queue[asyncio.Transport]
+
+
 class Idle(asyncio.Protocol):
     """A connection that only exists."""
 
-    def __init__(self, transports: asyncio.Queue[asyncio.Transport]) -> None:
-        self._transports = transports
+    def __init__(self, opened: _Queue, closed: _Queue) -> None:
+        self._opened = opened
+        self._closed = closed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transports.put_nowait(transport)  # type: ignore[arg-type]
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._opened.put_nowait(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.put_nowait(self._transport)
 
 
 def serve(pipe: Pipe, weighed: str, count: int, traced: bool) -> None:
@@ -43,17 +51,19 @@ def connect(pipe: Pipe, count: int, port: int) -> None:
 
 
 async def _serve(pipe: Pipe, weighed: str, count: int, *, traced: bool) -> float:
-    accepted: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+    opened, closed = _Queue(), _Queue()
     kept: list[asyncio.Transport] = []
-    server = await utcp.create_server(lambda: Idle(accepted), HOST, 0, backlog=count)
+    server = await utcp.create_server(lambda: Idle(opened, closed), HOST, 0, backlog=count)
     pipe.send(port_of(server))
 
     async def weigh() -> int:
-        kept.extend([await accepted.get() for _ in range(count)])
+        kept.extend([await opened.get() for _ in range(count)])
         if weighed == "time-wait":
             # The side that closes first is the one that has to remember.
             while kept:
                 kept.pop().close()
+            for _ in range(count):
+                await closed.get()
         await asyncio.sleep(_SETTLE)
         gc.collect()
         return tracemalloc.get_traced_memory()[0] if traced else resident()
@@ -72,10 +82,10 @@ async def _serve(pipe: Pipe, weighed: str, count: int, *, traced: bool) -> float
 
 async def _connect(pipe: Pipe, count: int, port: int) -> None:
     loop = asyncio.get_running_loop()
-    opened: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+    opened, closed = _Queue(), _Queue()
     for _ in range(2):
         for _ in range(count):
-            await utcp.create_connection(lambda: Idle(opened), HOST, port)
+            await utcp.create_connection(lambda: Idle(opened, closed), HOST, port)
         await loop.run_in_executor(None, pipe.recv)
     while not opened.empty():
         opened.get_nowait().abort()
