@@ -127,7 +127,7 @@ def test_mismatches_are_told_with_the_transcript() -> None:
         "payload b'hello' is not b'world'",
         "state ESTABLISHED",
         "0.000 ms  < S 0:0(0)",
-        "0.000 ms  > SE. 0:1(0)" if "SE." in text else "0.000 ms  > S. 0:1(0)",
+        "0.000 ms  > S. 0:0(0)",
     ):
         assert part in text
     with pytest.raises(AssertionError, match="got       nothing"):

@@ -42,7 +42,7 @@ def test_bytes_of_a_syn() -> None:
     assert (view.syn, view.fin, view.rst, view.ack, view.length) == (True, False, False, False, 1)
     assert datagram == encode_segment(SYN, 0x01020304, options=SYN_OPTIONS)
     assert repr(view) == (
-        "<Segment S 16909060:16909061(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>>"
+        "<Segment S 16909060:16909060(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>>"
     )
 
 
@@ -64,7 +64,7 @@ def test_data_segment_relative() -> None:
 def test_odd_flags() -> None:
     assert SegmentView(encode_segment(0, 5)).describe() == "- 5:5(0) win 65535"
     view = SegmentView(encode_segment(RST | FIN, 5, window=0))
-    assert view.describe(iss=6) == "FR -1:0(0) win 0"
+    assert view.describe(iss=6) == "FR -1:-1(0) win 0"
     assert view.rst
 
 

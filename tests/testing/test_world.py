@@ -267,9 +267,9 @@ def test_ladder() -> None:
     assert lines[0].split() == ["ms", "a", "b"]
     assert lines[1].split()[:3] == ["0.000", "SYN-SENT", "S"]
     assert lines[1].endswith("--> SYN-RECEIVED")
-    assert "X-- S. 0:1(0) ack 1" in lines[2]
+    assert "X-- S. 0:0(0) ack 1" in lines[2]
     assert "(dropped)" in lines[2]
-    assert lines[-1].split()[1:5] == ["FIN-WAIT-1", "F.", "1:2(0)", "ack"]
+    assert lines[-1].split()[1:5] == ["FIN-WAIT-1", "F.", "1:1(0)", "ack"]
     assert len(ladder(world.trace, last=2).splitlines()) == 3
     assert ladder(world.trace, last=2).splitlines()[-1].split() == lines[-1].split()
     assert "TS val" in ladder(world.trace, all_options=True).splitlines()[-1]

@@ -30,7 +30,7 @@ duplicate or rewrite datagrams: `drop_nth(2, src="a", match=has_payload)`,
 
     with Script() as s:
         s.connect()
-        s.expect("S 0:0(0) <mss 1460,...>")
+        s.expect("SEW 0:0(0) <mss 1460,...>")
         s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460>")
         s.expect(". 1:1(0) ack 1")
 

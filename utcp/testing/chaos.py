@@ -1,8 +1,10 @@
 """Many seeds, many troubles: drawing a network and a config from a seed, and what must hold.
 
-for seed in range(100):
-    world = chaos_pair(seed)
-    check_transfer(world, there=200_000, back=50_000)
+    for seed in range(10):
+        world = chaos_pair(seed)
+        check_transfer(world, there=20_000, back=5_000)
+
+A seed that fails once fails always, and its error names it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def draw_link(rng: random.Random, mtu: int = 1500) -> LinkConfig:
     queue = rng.choice((4, 16, 64, 1000)) * mtu if rate else NEVER
     burst = None
     if rng.random() < 0.2:
-        burst = GilbertElliott(to_bad=rng.uniform(0.001, 0.02), to_good=rng.uniform(0.2, 0.9))
+        # Longer bursts than these end connections for good reason: time-outs double.
+        burst = GilbertElliott(to_bad=rng.uniform(0.001, 0.02), to_good=rng.uniform(0.5, 0.9))
     return LinkConfig(
         rate_bps=rate,
         delay_ns=delay,
@@ -52,6 +55,9 @@ def draw_link(rng: random.Random, mtu: int = 1500) -> LinkConfig:
 def draw_config(rng: random.Random) -> Config:
     """A config whose features and buffer sizes are drawn."""
     return Config(
+        # RFC 9293 §3.4.2: two minutes. With less, a last FIN that keeps getting lost outlives the
+        # peer's TIME-WAIT and is reset, which is right but not what is looked for here.
+        msl=120.0,
         timestamps=rng.random() < 0.8,
         window_scaling=rng.random() < 0.8,
         sack=rng.random() < 0.8,

@@ -4,11 +4,12 @@
         s.listen()
         s.inject("S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>")
         s.expect("S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 1,nop,wscale *>")
+        s.at(ms=10)
         s.inject(". 1:1(0) ack 1 win 500 <nop,nop,TS val 2 ecr 100>")
         s.expect_state(State.ESTABLISHED)
         s.write(b"hello")
         s.expect("P. 1:6(5) ack 1")
-        s.expect("P. 1:6(5) ack 1", at_ms=200)     # not acknowledged: sent again
+        s.expect("P. 1:6(5) ack 1", at_ms=220)     # not acknowledged: sent again
 
 The notation is packetdrill's, see `utcp.testing.notation`. Time is virtual and starts at 0 ms; it
 moves in `at`, `advance`, and in `expect` with a time. What the endpoint sends is kept, with the

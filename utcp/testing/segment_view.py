@@ -136,7 +136,7 @@ class SegmentView:
         """The segment in packetdrill's notation, sequence numbers relative to `iss` (its
         sender's initial one) and acknowledgments and SACK blocks relative to `irs`."""
         seq = _relative(self.seq32, iss)
-        text = f"{self.flag_letters()} {seq}:{seq + self.length}({len(self.payload)})"
+        text = f"{self.flag_letters()} {seq}:{seq + len(self.payload)}({len(self.payload)})"
         if self.flags & ACK:
             text += f" ack {_relative(self.ack32, irs)}"
         text += f" win {self.window}"
