@@ -4,7 +4,7 @@ import pytest
 
 from tests.testing.fakes import FakeBurst, FakeNode
 from utcp.config import Config
-from utcp.core import NEVER, Reason, State
+from utcp.core import NEVER, Reason, State, events
 from utcp.testing import (
     MS,
     SECOND,
@@ -195,6 +195,31 @@ def test_source_aborts() -> None:
     assert server.reason is Reason.RESET
 
 
+def test_slow_reader_of_a_broken_connection() -> None:
+    world = pair(seed=1)
+    client, server = world.connect()
+    sink = Sink(server, 10_000, rate_bps=80_000)
+    world.b.run(sink)
+    world.a.run(Source(client, 10_000, finish="keep"))
+    world.after(100 * MS, server.abort)
+    world.run_for(10 * SECOND)
+    assert sink.broken
+    assert world.b.events_of(server) & events.CLOSED
+
+
+def test_broken_connections() -> None:
+    world = pair(seed=1, link=LinkConfig(delay_ns=10 * MS, rate_bps=1_000_000))
+    client, server = world.connect()
+    source, sink = Source(client, 1_000_000), Sink(server, 1_000_000)
+    world.a.run(source)
+    world.b.run(sink)
+    world.after(100 * MS, server.abort)
+    with pytest.raises(SimulationError, match="nothing can happen"):
+        world.run_until(lambda: world.finished, limit_ns=60 * SECOND)
+    assert (source.broken, sink.broken) == (True, True)
+    assert (source.done, sink.done) == (False, False)
+
+
 def test_rules_reach_the_segments() -> None:
     world = pair(seed=1, link=LinkConfig(delay_ns=10 * MS))
     world.rules += [
@@ -225,7 +250,9 @@ def test_failures_name_the_seed() -> None:
     client, server = world.connect()
     world.a.run(Source(client, 1000))
     world.b.run(Sink(server, 500))
-    with pytest.raises(AssertionError, match="1000 bytes came of a stream of 500"):
+    with pytest.raises(
+        AssertionError, match=r"b: 1000 bytes came of a stream of 500(.|\n)*seed=42"
+    ):
         world.run_until(lambda: world.finished, limit_ns=SECOND)
 
     world = pair(seed=43)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from typing import Literal, Protocol
 
-from utcp.core.events import EOF
+from utcp.core.events import CLOSED, EOF
 from utcp.core.timers import NEVER
 from utcp.testing.clock import SECOND
 
@@ -64,6 +64,9 @@ class App:
     done = False
     """It has finished what it was made for."""
 
+    broken = False
+    """The connection ended first; it does no more, and is never `done`."""
+
     progress = 0
     """A number that grows while it gets on; a simulation notices when it does not."""
 
@@ -104,15 +107,26 @@ class Source(App):
         self.written = 0
         self.buffered_max = 0
         """Most bytes that the connection has held for us, beyond its `sndbuf`."""
+        self._next_at = 0
 
     def act(self, now: int, events: int) -> None:
         """Write what the connection has room for."""
         self.wake_at = NEVER
         self.progress = self.written - self.conn.buffered
-        if self.done:
+        if self.done or self.broken:
             return
+        try:
+            self._write(now)
+        except ConnectionError:
+            # Whether the peer or this side ended it: there is nobody left to write to.
+            self.broken = True
+
+    def _write(self, now: int) -> None:
         conn = self.conn
         while self.written < self.size:
+            if now < self._next_at:
+                self.wake_at = self._next_at
+                return
             if conn.buffered - conn.sndbuf > self.high:
                 conn.watch_writable(self.low)
                 return
@@ -121,8 +135,7 @@ class Source(App):
             self.written += size
             self.buffered_max = max(self.buffered_max, conn.buffered - conn.sndbuf)
             if self.rate_bps and self.written < self.size:
-                self.wake_at = now + size * 8 * SECOND // self.rate_bps
-                return
+                self._next_at = now + size * 8 * SECOND // self.rate_bps
         self.done = True
         if self.finish == "eof":
             conn.write_eof()
@@ -162,13 +175,12 @@ class Sink(App):
         """Most bytes that have waited to be read."""
         self.eof = False
         """The peer's FIN has come and everything before it has been read."""
-        self._eof_seen = False
+        self._seen = 0
         self._next_at = 0
 
     def act(self, now: int, events: int) -> None:
         """Read what there is, as far as the rate allows."""
-        if events & EOF:
-            self._eof_seen = True
+        self._seen |= events
         conn = self.conn
         self.readable_max = max(self.readable_max, conn.readable)
         while conn.readable:
@@ -184,8 +196,12 @@ class Sink(App):
             if self.rate_bps:
                 self._next_at = now + len(data) * 8 * SECOND // self.rate_bps
         self.wake_at = NEVER
-        if self._eof_seen and not self.eof:
+        if self.eof:
+            return
+        if self._seen & EOF:
             self._finish()
+        elif self._seen & CLOSED:
+            self.broken = True
 
     def _check(self, data: bytes) -> None:
         offset = self.received

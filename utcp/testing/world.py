@@ -82,7 +82,7 @@ class Host:
             conn = cast(Any, app).conn
             self._conns[id(conn)] = conn
             self._apps.setdefault(id(conn), []).append(app)
-            app.act(self._world.now, self._events.get(id(conn), 0))
+            self._act(app, self._events.get(id(conn), 0))
         self._rearm()
 
     def events_of(self, conn: Any) -> int:
@@ -111,7 +111,7 @@ class Host:
         now = self._world.now
         node = self.node
         while (conn := node.poll_ready()) is not None:
-            self._dispatch(now, conn)
+            self._dispatch(conn)
         node.settle()
         network = self._world.network
         network.reclaim(self.address)
@@ -128,7 +128,7 @@ class Host:
         """Let applications act whose time has come."""
         for app in self.apps:
             if app.wake_at <= now:
-                app.act(now, 0)
+                self._act(app, 0)
 
     def _rearm(self) -> None:
         at = self.timeout_at = self.node.poll_timeout()
@@ -137,7 +137,7 @@ class Host:
                 at = min(at, app.wake_at)
         self.wake_at = at
 
-    def _dispatch(self, now: int, conn: Any) -> None:
+    def _dispatch(self, conn: Any) -> None:
         events = conn.take_events()
         key = id(conn)
         self._conns[key] = conn
@@ -148,7 +148,15 @@ class Host:
             if self.on_accept is not None:
                 self.on_accept(conn)
         for app in self._apps.get(key, ()):
-            app.act(now, events)
+            self._act(app, events)
+
+    def _act(self, app: App, events: int) -> None:
+        try:
+            app.act(self._world.now, events)
+        except SimulationError:
+            raise
+        except AssertionError as error:
+            raise self._world.failure(f"{self.address}: {error}") from error
 
 
 class World:
