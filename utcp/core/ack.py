@@ -35,7 +35,10 @@ def process(
     conn.last_heard_at = now
     conn.keepalive_probes = 0
     una = snd.snd_una
-    snd.retries = 0
+    # RFC 9293 §3.8.3 (MUST-20): R2 counts what is sent again and not acknowledged; but a shut
+    # window may stay shut for as long as its probes are answered (§3.8.6.1, MUST-37).
+    if ack > una or snd.probes:
+        snd.retries = 0
     if ack < una:
         # RFC 9293 §3.10.7.4 step 5: an old acknowledgment can be ignored, but not its SACKs.
         if not sack32 or snd.snd_nxt == una:
@@ -45,7 +48,7 @@ def process(
     old_wnd = snd.snd_wnd
     snd.update_window(seq, ack, wnd)
     if snd.snd_wnd != old_wnd:
-        _window_changed(conn, old_wnd)
+        _window_changed(conn, now, old_wnd)
     if snd.snd_nxt == una:
         # Nothing is in flight: only the window can have news, and whether anything waits for it.
         if not conn.queued and snd.pending():
@@ -73,15 +76,19 @@ def process(
         teardown.fin_acked(conn)
 
 
-def _window_changed(conn: Connection, old_wnd: int) -> None:
+def _window_changed(conn: Connection, now: int, old_wnd: int) -> None:
     """The peer's window moved. If it was shut, that was what held us back."""
     snd = conn.snd
     if old_wnd == 0 and snd.snd_wnd > 0:
-        conn.timers.at[timers.PERSIST] = NEVER
+        at = conn.timers.at
+        at[timers.PERSIST] = NEVER
         snd.probes = 0
+        snd.probe_due = False
         if snd.snd_nxt > snd.snd_una:
             # A shut window drops what comes: whatever this ACK does not cover has to go again.
+            # The timer has waited for the next probe, which may be minutes away.
             snd.flight.mark_all_lost(forget_sacked=False)
+            at[timers.RTO] = now + snd.rtt.rto_ns
     conn.touch()
 
 
@@ -105,11 +112,13 @@ def _congestion(conn: Connection, now: int, ece: bool) -> None:
     if flags & loss.EXITED_RECOVERY:
         snd.cc.on_recovery_exit(now)
     if flags & loss.REDUCE:
+        # RFC 3168 §6.1.2: CWR tells of any reduction, whatever caused it.
+        snd.cwr_pending = conn.ecn_ok
         snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una)
     if ece and conn.ecn_ok:
         sample.ece = True
         if snd.loss.on_ece(snd.snd_una, snd.snd_nxt):
-            # RFC 3168 §6.1.2: react once for a window of data, and say so with CWR.
+            # RFC 3168 §6.1.2: react once for a window of data.
             snd.cwr_pending = True
             snd.cc.on_ecn(now, snd.snd_nxt - snd.snd_una)
     snd.cc.on_ack(sample)

@@ -20,6 +20,7 @@ from utcp.core.state import (
     FIN_WAIT_2,
     SYN_RECEIVED,
     SYN_SENT,
+    TIME_WAIT,
     Reason,
 )
 
@@ -32,14 +33,16 @@ def segment_arrives(
 ) -> None:
     """Process one parsed segment; `congestion` says that its datagram carried a CE mark."""
     state = conn.state
+    if seg.flags & RST:
+        conn.counters.resets_in += 1
     if state is CLOSED:
         return
     if state is SYN_SENT:
         handshake.syn_sent(conn, now, seg, buf)
         return
     seq = unwrap(seg.seq32, conn.rcv.rcv_nxt)
-    if state is SYN_RECEIVED and seg.flags & SYN:
-        seq = _repeated_syn(conn, seg, seq)
+    if seg.flags & SYN and conn.snd.snd_una == conn.snd.iss:
+        seq = _repeated_syn(conn, now, seg, seq)
         if seq < 0:
             return
     if not check_sequence(conn, now, seg, seq):
@@ -56,8 +59,9 @@ def segment_arrives(
     check_fin(conn, seg, seq)
 
 
-def _repeated_syn(conn: Connection, seg: Segment, seq: int) -> int:
-    """The peer's SYN again, in SYN-RECEIVED. Returns the sequence number to go on with, or -1.
+def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int) -> int:
+    """The peer's SYN again, while ours is not acknowledged. Returns the sequence number to go on
+    with, or -1.
 
     RFC 9293 Appendix A.2: by Table 6 alone a SYN-ACK in a simultaneous open could never be
     accepted, for its SYN lies below the window. So the SYN, which is known, is taken off it.
@@ -66,19 +70,26 @@ def _repeated_syn(conn: Connection, seg: Segment, seq: int) -> int:
         return seq
     if seg.flags & ACK:
         seg.flags &= ~SYN
+        # RFC 7323 §2.2: the window of a SYN is not scaled, what will now be taken for one is.
+        seg.window >>= conn.snd.snd_wscale
         return seq + 1
     # Our SYN-ACK was lost: send it again at once, as Linux does, and not only by the timer.
-    conn.syn_due = True
-    conn.touch()
+    if teardown.may_challenge(conn, now):
+        conn.syn_due = True
+        conn.touch()
     return -1
 
 
 def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
     """Step 1: does the segment fall into the window? And RFC 7323 §5.3 before it: is it old?"""
     rcv = conn.rcv
-    flags = seg.flags
+    if seg.flags & RST:
+        # RFC 9293 §3.5.3: a RST is judged by its sequence number alone, and out of the window it
+        # is dropped silently.
+        return rcv.acceptable(seq, 0)
     length = seg.length()
-    if conn.ts_ok and not flags & RST:
+    # A SYN belongs to no agreement: whatever it carries, step 4 challenges it.
+    if conn.ts_ok and not seg.flags & SYN:
         # RFC 7323 §3.2: agreed means in every segment; without it the segment is dropped.
         if not seg.has_timestamps:
             conn.counters.paws_drops += 1
@@ -88,15 +99,15 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
             conn.counters.paws_drops += 1
             unacceptable(conn, now, seg, seq, length)
             return False
-    if not rcv.acceptable(seq, length):
-        # RFC 9293 §3.10.7.4 step 1 (MUST-66): a zero window still takes ACK and RST of the
-        # segment that is next in order, and a FIN, which takes no room.
-        if seq == rcv.rcv_nxt and rcv.rcv_adv == seq:
-            return True
-        if not flags & RST:
-            unacceptable(conn, now, seg, seq, length)
-        return False
-    return True
+    if rcv.acceptable(seq, length):
+        return True
+    # RFC 9293 §3.10.7.4 step 1 (MUST-66): a zero window still takes the ACK of the segment that
+    # is next in order, and its FIN, which takes no room. And a peer that has filled the window
+    # sends its bare ACKs from the right edge: Table 6 excludes the edge, Linux does not.
+    if seq == rcv.rcv_adv and (length == 0 or seq == rcv.rcv_nxt):
+        return True
+    unacceptable(conn, now, seg, seq, length)
+    return False
 
 
 def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int) -> None:
@@ -121,13 +132,13 @@ def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
     """Step 2: the RST bit, with the three checks of RFC 5961 §3.2. Data on it does not matter."""
     if not seg.flags & RST:
         return True
-    conn.counters.resets_in += 1
+    if conn.state is TIME_WAIT:
+        # RFC 1337 §3 (F1): a RST does not end TIME-WAIT.
+        return False
     if seq != conn.rcv.rcv_nxt:
         teardown.challenge_ack(conn, now)
-        return False
-    if conn.state is SYN_RECEIVED:
-        # MUST-11: a passive open goes back to LISTEN, and nobody is told.
-        conn.silent = conn.passive
+    elif conn.state is SYN_RECEIVED:
+        # MUST-11: the end of a passive open, which goes back to LISTEN, nobody is told of.
         teardown.finish(conn, Reason.REFUSED)
     else:
         teardown.finish(conn, Reason.RESET)
@@ -139,7 +150,6 @@ def check_syn(conn: Connection, now: int, seg: Segment) -> bool:
     if not seg.flags & SYN:
         return True
     if conn.state is SYN_RECEIVED and conn.passive:
-        conn.silent = True
         teardown.finish(conn, Reason.RESET)
     else:
         teardown.challenge_ack(conn, now)
@@ -154,7 +164,7 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
     ack = unwrap(seg.ack32, snd.snd_nxt)
     synchronizing = snd.snd_una == snd.iss
     if synchronizing and not snd.snd_una < ack <= snd.snd_nxt:
-        conn.stray_reset(seg)
+        conn.agenda.reset(now, conn.addr, seg)
         return False
     # RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT, and nothing below our ISS.
     if ack > snd.snd_nxt or ack < snd.snd_una - snd.max_snd_wnd or ack <= snd.iss:
@@ -211,7 +221,12 @@ def check_fin(conn: Connection, seg: Segment, seq: int) -> None:
         return
     if seg.flags & FIN:
         fin_seq = seq + seg.end - seg.payload_at
-        if rcv.fin_seq < 0 and rcv.rcv_nxt <= fin_seq <= rcv.rcv_adv:
+        # What came first stands: a FIN in front of bytes that are here already is none.
+        least = rcv.reassembly.ends[-1] if rcv.reassembly.ends else rcv.rcv_nxt
+        if rcv.fin_seq < 0 and least <= fin_seq <= rcv.rcv_adv:
             rcv.fin_seq = fin_seq
+        # RFC 5681 §4.2: out of order, so acknowledged at once.
+        rcv.ack_now = True
+        conn.touch()
     if rcv.fin_seq == rcv.rcv_nxt:
         teardown.fin_received(conn)

@@ -19,8 +19,9 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import cc, events, segment, teardown, timers
 from utcp.core.receiver import Receiver, window_scale
+from utcp.core.resets import Resets
 from utcp.core.rtt import RttEstimator
-from utcp.core.segment import RST, Segment
+from utcp.core.segment import Segment
 from utcp.core.sender import MIN_MSS, Sender
 from utcp.core.seq import MASK32
 from utcp.core.state import (
@@ -29,6 +30,7 @@ from utcp.core.state import (
     ESTABLISHED,
     FIN_WAIT_2,
     SYN_RECEIVED,
+    SYN_SENT,
     TIME_WAIT,
     TRANSITIONS,
     Reason,
@@ -50,13 +52,20 @@ class Agenda:
     A connection enters each queue once, whatever happens to it, so both are bounded.
     """
 
-    __slots__ = ("half_open", "ready", "replies", "to_send")
+    __slots__ = ("half_open", "ready", "replies", "resets", "to_send")
 
-    def __init__(self) -> None:
+    def __init__(self, resets: Resets) -> None:
+        self.resets = resets
         self.to_send: deque[Connection] = deque()
         self.ready: deque[Connection] = deque()
         self.replies: deque[tuple[Hashable, bytes]] = deque()
         self.half_open = 0  # passive connections in SYN-RECEIVED
+
+    def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
+        """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
+        data = self.resets.answer(now, seg)
+        if data:
+            self.replies.append((addr, data))
 
 
 def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
@@ -164,10 +173,9 @@ class Connection:
         self.predict = False  # whether `fastpath` may be tried
         self.syn_due = False
         self.reset_due = False
-        self.silent = False  # ended without the application ever having heard of it
+        self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
-        self.queued = False
-        self._ready = False
+        self.queued = self._ready = False
         self._events = 0
         self.writable_level = -1
         self.delayed_ack_ns = config.ns("delayed_ack")
@@ -356,11 +364,6 @@ class Connection:
             self.signal(events.READABLE)
         self.touch()
 
-    def stray_reset(self, seg: Segment) -> None:
-        """RFC 9293 §3.5.2, group 2: <SEQ=SEG.ACK><CTL=RST>; the state stays as it is."""
-        self.counters.resets_out += 1
-        self.agenda.replies.append((self.addr, segment.build(RST, 0, seg.ack32, 0)))
-
     def count_out(self, segments: int, payload: int, resend: bool) -> None:
         """Count a burst that goes out."""
         self.segs_out += segments
@@ -388,7 +391,8 @@ class Connection:
         self.path_mtu = mtu
         snd = self.snd
         snd.path_mss = mss_for(mtu, self.ipv6, self.config)
-        if snd.snd_una != snd.iss:
+        if self.state is not SYN_SENT:
+            # Before the peer's SYN nothing is agreed; then the handshake does it.
             snd.set_mss(self.ts_ok)
 
     def limit_to_socket(self) -> None:

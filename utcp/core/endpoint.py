@@ -18,16 +18,18 @@ Bring your own I/O. One wake-up of a driver is, in this order:
 
 from __future__ import annotations
 
-import heapq
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
 from utcp.core import fastpath, handshake, listener, output, segment, timeouts, timewait
 from utcp.core.connection import Agenda, Connection
+from utcp.core.deadlines import Deadlines
 from utcp.core.listener import Listener
+from utcp.core.resets import Resets
 from utcp.core.secrets import Secrets
-from utcp.core.segment import ACK, RST, Segment
+from utcp.core.segment import RST, Segment
 from utcp.core.seq import unwrap
 from utcp.core.state import (
     CLOSED,
@@ -37,15 +39,12 @@ from utcp.core.state import (
     State,
 )
 from utcp.core.teardown import finish
-from utcp.core.timers import NEVER
 from utcp.core.timewait import TimeWait
 from utcp.core.transmit import Transmit
 from utcp.stats import Counters
 
-_SECOND: Final = 1_000_000_000
 _MIN_MTU_IPV4: Final = 552  # as Linux's min_pmtu
 _MIN_MTU_IPV6: Final = 1280  # RFC 8200 §5
-_COMPACT_AT: Final = 64
 _CE: Final = 3  # RFC 3168 §5
 
 
@@ -56,16 +55,13 @@ class Endpoint:
         "_agenda",
         "_config",
         "_connections",
-        "_count",
-        "_heap",
+        "_deadlines",
         "_ipv6",
         "_listener",
-        "_reset_budget",
-        "_reset_second",
+        "_reopened",
         "_secrets",
         "_segment",
         "_time_wait",
-        "_time_wait_heap",
         "_unsettled",
         "burst_capacity",
         "counters",
@@ -94,17 +90,16 @@ class Endpoint:
         self._secrets = Secrets(entropy, local)
         self._ipv6 = ipv6
         self._connections: dict[Hashable, Connection] = {}
-        self._time_wait: dict[Hashable, TimeWait] = {}
-        self._agenda = Agenda()
-        self._heap: list[tuple[int, int, Connection]] = []
-        self._time_wait_heap: list[tuple[int, int, Hashable]] = []
-        self._count = 0
+        # In the order in which they expire, for all of them last equally long.
+        self._time_wait: OrderedDict[Hashable, TimeWait] = OrderedDict()
+        # TIME-WAIT records of which a SYN has made new connections, while these last.
+        self._reopened: dict[Hashable, TimeWait] = {}
+        self.counters = Counters()
+        self._agenda = Agenda(Resets(config.reset_rate, self.counters))
+        self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
         self._unsettled: dict[Connection, None] = {}
-        self._reset_second = -1
-        self._reset_budget = 0
-        self.counters = Counters()
         self.path_mtu = path_mtu
         """MTU assumed for the next connection that an arriving SYN opens."""
         self.max_burst_bytes = 65_000
@@ -141,8 +136,11 @@ class Endpoint:
         Raises ValueError if there is a connection with `addr` (its old one in TIME-WAIT counts
         unless `can_reuse`).
         """
-        if addr in self._connections:
-            raise ValueError(f"connection already exists: {addr!r}")
+        conn = self._connections.get(addr)
+        if conn is not None:
+            if conn.state is not CLOSED:
+                raise ValueError(f"connection already exists: {addr!r}")
+            self._retire(now, conn)
         iss = self._secrets.iss(now, addr)
         old = self._time_wait.get(addr)
         if old is not None:
@@ -255,6 +253,8 @@ class Endpoint:
             counters.malformed += 1
             return
         old = self._time_wait.get(addr)
+        if seg.flags & RST:
+            counters.resets_in += 1
         if old is not None:
             self._time_wait_segment(now, addr, seg, old)
         elif self._listener is not None:
@@ -263,14 +263,20 @@ class Endpoint:
             self._stray(now, addr, seg)
 
     def _time_wait_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait) -> None:
-        verdict = old.segment_arrives(now, seg, self._config.ns("challenge_ack_interval"))
-        if verdict == timewait.REOPEN and self._listener is not None:
-            del self._time_wait[addr]
+        config = self._config
+        verdict = old.segment_arrives(
+            now,
+            seg,
+            listening=self._listener is not None,
+            timestamps=config.timestamps,
+            interval_ns=config.ns("challenge_ack_interval"),
+        )
+        if verdict == timewait.REOPEN:
             self._listen_segment(now, addr, seg, old)
-        elif verdict == timewait.ANSWER_AND_RESTART:
-            old.expires_at = now + 2 * self._config.ns("msl")
-            self._agenda.replies.append((addr, old.ack(now)))
-        elif verdict != timewait.DROP:
+            return
+        if verdict == timewait.ANSWER_AND_RESTART:
+            self._wait(now, addr, old)
+        if verdict != timewait.DROP:
             self._agenda.replies.append((addr, old.ack(now)))
 
     def _listen_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None) -> None:
@@ -280,6 +286,7 @@ class Endpoint:
             iss = self._secrets.iss(now, addr)
             if old is not None:
                 iss = old.iss_for_successor(iss)
+                self._reopened[addr] = self._time_wait.pop(addr)
             conn = self._new(addr, iss, self.path_mtu, passive=True)
             conn.move(State.LISTEN)
             handshake.open_passive(conn, now, seg)
@@ -291,25 +298,8 @@ class Endpoint:
 
     def _stray(self, now: int, addr: Hashable, seg: Segment) -> None:
         """RFC 9293 §3.10.7.1: a segment for nobody gets a RST, a RST gets nothing."""
-        counters = self.counters
-        counters.strays += 1
-        flags = seg.flags
-        if flags & RST:
-            counters.resets_in += 1
-            return
-        if now // _SECOND != self._reset_second:
-            self._reset_second = now // _SECOND
-            self._reset_budget = self._config.reset_rate
-        if not self._reset_budget:
-            counters.resets_suppressed += 1
-            return
-        self._reset_budget -= 1
-        counters.resets_out += 1
-        if flags & ACK:
-            data = segment.build(RST, 0, seg.ack32, 0)
-        else:
-            data = segment.build(RST | ACK, 0, 0, seg.seq32 + seg.length())
-        self._agenda.replies.append((addr, data))
+        self.counters.strays += 1
+        self._agenda.reset(now, addr, seg)
 
     # -- errors from below --------------------------------------------------------------------
 
@@ -347,13 +337,13 @@ class Endpoint:
 
     def poll_transmit(self, now: int) -> Transmit | None:
         """The next burst to send, None if there is none. Connections take turns."""
-        agenda = self._agenda
-        if agenda.replies:
-            addr, data = agenda.replies.popleft()
-            self.counters.datagrams_out += 1
-            return Transmit(addr, data, len(data), self._config.dscp << 2)
-        queue = agenda.to_send
-        while queue:
+        replies = self._agenda.replies
+        queue = self._agenda.to_send
+        while queue or replies:
+            if replies:
+                addr, data = replies.popleft()
+                self.counters.datagrams_out += 1
+                return Transmit(addr, data, len(data), self._config.dscp << 2)
             conn = queue[0]
             burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
             if burst is not None:
@@ -366,7 +356,7 @@ class Endpoint:
             if conn.state is CLOSED or conn.state is TIME_WAIT:
                 self._retire(now, conn)
             else:
-                self._schedule(conn)
+                self._deadlines.schedule(conn)
         return None
 
     def poll_ready(self) -> Connection | None:
@@ -382,37 +372,22 @@ class Endpoint:
 
     def poll_timeout(self) -> int:
         """When `handle_timeout` is to be called, NEVER if there is nothing to wait for."""
-        heap = self._heap
-        while heap and heap[0][2].heap_at != heap[0][0]:
-            heapq.heappop(heap)
-        at = heap[0][0] if heap else NEVER
-        expiring = self._time_wait_heap
-        if expiring and expiring[0][0] < at:
-            at = expiring[0][0]
+        at = self._deadlines.next()
+        for old in self._time_wait.values():
+            return min(at, old.expires_at)
         return at
 
     def handle_timeout(self, now: int) -> None:
         """Do what is due at `now`. Calling it early, late or twice does no harm."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, conn = heapq.heappop(heap)
-            if conn.heap_at != at:
-                continue
-            conn.heap_at = NEVER
+        deadlines = self._deadlines
+        while (conn := deadlines.due(now)) is not None:
             if conn.timers.next() <= now:
                 timeouts.handle(conn, now)
-            self._schedule(conn)
-        expiring = self._time_wait_heap
-        while expiring and expiring[0][0] <= now:
-            addr = heapq.heappop(expiring)[2]
-            old = self._time_wait.get(addr)
-            if old is None:
-                continue
-            if old.expires_at <= now:
-                # RFC 9293 §3.10.8, TIME-WAIT TIMEOUT.
-                del self._time_wait[addr]
-            else:
-                self._wait(addr, old)
+            deadlines.schedule(conn)
+        waiting = self._time_wait
+        while waiting and next(iter(waiting.values())).expires_at <= now:
+            # RFC 9293 §3.10.8, TIME-WAIT TIMEOUT.
+            waiting.popitem(last=False)
 
     # -- connections come and go --------------------------------------------------------------
 
@@ -432,39 +407,32 @@ class Endpoint:
         self._connections[addr] = conn
         return conn
 
-    def _schedule(self, conn: Connection) -> None:
-        """Put the connection's next deadline on the heap, unless an earlier one stands there."""
-        at = conn.timers.next()
-        if at < conn.heap_at:
-            conn.heap_at = at
-            self._count += 1
-            heapq.heappush(self._heap, (at, self._count, conn))
-
     def _retire(self, now: int, conn: Connection) -> None:
         """Forget a connection that has ended; TIME-WAIT leaves a record."""
         if self._connections.get(conn.addr) is not conn:
             return
+        replies = self._agenda.replies
         if conn.reset_due:
-            return  # its RST has to go first
+            replies.append((conn.addr, output.reset(conn)))
         del self._connections[conn.addr]
-        conn.heap_at = NEVER
+        self._deadlines.forget(conn)
         self._unsettled.pop(conn, None)
         conn.rcv.buffer.settle()
+        before = self._reopened.pop(conn.addr, None)
         if conn.state is TIME_WAIT:
-            old = TimeWait(conn, now, 2 * self._config.ns("msl"))
-            self._time_wait[conn.addr] = old
-            self._wait(conn.addr, old)
+            old = TimeWait(conn, now)
+            self._wait(now, conn.addr, old)
             if conn.rcv.ack_now:
-                self._agenda.replies.append((conn.addr, old.ack(now)))
-        heap = self._heap
-        if len(heap) > _COMPACT_AT and len(heap) > 2 * len(self._connections):
-            # Entries of connections that are gone must not keep them in memory.
-            self._heap = [entry for entry in heap if entry[2].heap_at == entry[0]]
-            heapq.heapify(self._heap)
+                replies.append((conn.addr, old.ack(now)))
+        elif before is not None and conn.silent:
+            # RFC 9293 §3.6.1 (MAY-2) (2): the SYN was an old duplicate, so back to TIME-WAIT.
+            self._wait(now, conn.addr, before)
 
-    def _wait(self, addr: Hashable, old: TimeWait) -> None:
-        self._count += 1
-        heapq.heappush(self._time_wait_heap, (old.expires_at, self._count, addr))
+    def _wait(self, now: int, addr: Hashable, old: TimeWait) -> None:
+        """Keep the record for 2 MSL from now."""
+        old.expires_at = now + 2 * self._config.ns("msl")
+        self._time_wait[addr] = old
+        self._time_wait.move_to_end(addr)
 
 
 def _quotes(conn: Connection, quoted: bytes) -> bool:

@@ -126,7 +126,7 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
         ack = unwrap(seg.ack32, snd.snd_nxt)
         if ack <= snd.iss or ack > snd.snd_nxt:
             if not flags & RST:
-                conn.stray_reset(seg)
+                conn.agenda.reset(now, conn.addr, seg)
             return
         acked = True
     # RFC 9293 §3.10.7.3 step 2: check the RST bit. Without an acceptable ACK it is dropped.
@@ -177,4 +177,5 @@ def established(conn: Connection, now: int, ack: int) -> None:
         if snd.fin_queued:
             conn.move(FIN_WAIT_1)
     conn.last_heard_at = now
+    conn.silent = False
     conn.signal(events.CONNECTED)

@@ -1,8 +1,8 @@
 """What leaves: the next burst of one connection (RFC 9293 §3.10.2, and the sender's side of §3.8).
 
-`poll` decides in this order: a RST that is due; the SYN; what is lost; new data and FIN; a bare
-acknowledgment. A burst is a run of segments that differ only in sequence number and payload, so
-the header is made once and the loop over the segments does nothing but cut.
+`poll` decides in this order: the SYN; what is lost; new data and FIN; a bare acknowledgment. A
+burst is a run of segments that differ only in sequence number and payload, so the header is made
+once and the loop over the segments does nothing but cut.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ _HEAD: Final = Struct(">HH")
 _SEQ: Final = Struct(">I")
 _PACK_SEQ: Final = _SEQ.pack
 _ECT0: Final = 2  # RFC 3168 §5
-_MAX_SACK_BLOCKS: Final = 3  # what fits beside timestamps (RFC 2018 §3)
+_LEAST_OVERRIDE_NS: Final = 100_000_000
+_MOST_OVERRIDE_NS: Final = 1_000_000_000
 
 
 def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
     """The next burst of `conn`, at most `max_segments` datagrams of `max_bytes` together."""
-    if conn.reset_due:
-        conn.reset_due = False
-        return _bare(conn, _reset(conn))
     if conn.state is CLOSED or conn.state is TIME_WAIT:
         return None
     snd = conn.snd
@@ -45,7 +43,6 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
         if end > start:
             return _burst(conn, now, start, end, max_bytes, max_segments)
     if snd.probe_due:
-        snd.probe_due = False
         return _probe_window(conn, now)
     if snd.pending():
         end = _new_end(conn, now)
@@ -122,14 +119,16 @@ def _burst(
     else:
         parts += (head, _PACK_SEQ(stop & MASK32), tail)
     tos = conn.dscp << 2
-    if conn.ecn_ok and not resend and stop > start:
-        # RFC 3168 §6.1.5: no ECT on retransmissions.
+    if conn.ecn_ok and not resend and stop > start and not snd.probe_due:
+        # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
         tos |= _ECT0
         if snd.cwr_pending:
             # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
             snd.cwr_pending = False
             first = int.from_bytes(parts[0][:2]) | CWR
             parts[0] = _HEAD.pack(first, window)
+    if not resend and stop - last < size:
+        snd.small_end = end
     _sent(conn, now, start, end, resend)
     conn.count_out((stop - start + size - 1) // size or 1, stop - start, resend)
     return Transmit(conn.addr, b"".join(parts), size + overhead, tos)
@@ -185,8 +184,8 @@ def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> Non
     if at[timers.RTO] == NEVER:
         # RFC 6298 §5 (5.1)
         at[timers.RTO] = now + snd.rtt.rto_ns
-        if conn.user_timeout_ns and at[timers.USER] == NEVER:
-            at[timers.USER] = snd.progress_at + conn.user_timeout_ns
+    if conn.user_timeout_ns and at[timers.USER] == NEVER:
+        at[timers.USER] = snd.progress_at + conn.user_timeout_ns
     at[timers.PERSIST] = NEVER
     acknowledged(conn)
 
@@ -203,9 +202,12 @@ def _probe_window(conn: Connection, now: int) -> Transmit | None:
     """RFC 9293 §3.8.6.1 (MUST-36): one octet beyond the window, old if there is one in flight."""
     snd = conn.snd
     start = snd.snd_una if snd.snd_nxt > snd.snd_una else snd.snd_nxt
-    if start > snd.buffer.end or (start == snd.buffer.end and not snd.fin_queued):
+    if snd.snd_nxt == snd.snd_una and not snd.pending():
+        # It has been acknowledged meanwhile.
+        snd.probe_due = False
         return _acknowledge(conn, now)
     burst = _burst(conn, now, start, start + 1, 1, 1)
+    snd.probe_due = False
     snd.probes += 1
     conn.timers.at[timers.RTO] = now + _probe_interval_ns(conn)
     return burst
@@ -221,7 +223,11 @@ def _arm_persist(conn: Connection, now: int) -> None:
     """Something waits, the window does not let it go, and no ACK is on its way to change that."""
     at = conn.timers.at
     if at[timers.PERSIST] == NEVER and at[timers.RTO] == NEVER:
-        at[timers.PERSIST] = now + _probe_interval_ns(conn)
+        interval_ns = _probe_interval_ns(conn)
+        if conn.snd.snd_wnd > 0:
+            # RFC 9293 §3.8.6.2.1: the override timeout is in the range 0.1 to 1.0 seconds.
+            interval_ns = min(max(interval_ns, _LEAST_OVERRIDE_NS), _MOST_OVERRIDE_NS)
+        at[timers.PERSIST] = now + interval_ns
 
 
 def _acknowledge(conn: Connection, now: int) -> Transmit | None:
@@ -248,13 +254,19 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
 def _ack(conn: Connection, now: int, seq: int) -> Transmit:
     rcv = conn.rcv
     flags = ACK | ECE if rcv.ece else ACK
+    # A probe beyond a shut window has moved SND.NXT out of it, where the peer would not accept
+    # the segment: the right edge is the number to use then, as in Linux.
+    seq = min(seq, conn.snd.snd_una + conn.snd.snd_wnd)
     data = segment.build(flags, rcv.offer_window(), seq, rcv.rcv_nxt, _options(conn, now))
     acknowledged(conn)
     return _bare(conn, data)
 
 
-def _reset(conn: Connection) -> bytes:
+def reset(conn: Connection) -> bytes:
     """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
+    conn.reset_due = False
+    conn.count_out(1, 0, False)
+    conn.counters.resets_out += 1
     return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
 
 
@@ -264,9 +276,11 @@ def _bare(conn: Connection, data: bytes) -> Transmit:
 
 
 def _options_size(conn: Connection) -> int:
+    """The length of what `_options` will return."""
     size = segment.TIMESTAMPS_SIZE if conn.ts_ok else 0
-    if conn.sack_ok and conn.rcv.reassembly.starts:
-        size += 4 + 8 * min(len(conn.rcv.reassembly.starts), _MAX_SACK_BLOCKS)
+    held = conn.rcv.reassembly
+    if conn.sack_ok and (held.starts or held.duplicated):
+        size += 4 + 8 * min(len(held.starts) + held.duplicated, _sack_blocks(conn))
     return size
 
 
@@ -277,7 +291,10 @@ def _options(conn: Connection, now: int) -> bytes:
         options = segment.timestamps_option(conn.ts_clock(now), conn.rcv.ts_recent)
     held = conn.rcv.reassembly
     if conn.sack_ok and (held.starts or held.duplicated):
-        blocks = held.sack_blocks(_MAX_SACK_BLOCKS)
-        if blocks:
-            options += segment.sack_option(blocks)
+        options += segment.sack_option(held.sack_blocks(_sack_blocks(conn)))
     return options
+
+
+def _sack_blocks(conn: Connection) -> int:
+    """RFC 2018 §3: four blocks fit into 40 bytes of options, three beside timestamps."""
+    return 3 if conn.ts_ok else 4

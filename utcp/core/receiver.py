@@ -96,8 +96,11 @@ class Receiver:
         return now - self.ts_recent_at < _TS_RECENT_LIFE_NS
 
     def note_timestamp(self, seq: int, ts_val: int, now: int) -> None:
-        """RFC 7323 §4.3 (2): remember the timestamp of the segment that the next ACK answers."""
-        if seq <= self.last_ack_sent and not (ts_val - self.ts_recent) & 0x8000_0000:
+        """RFC 7323 §4.3 (2): remember the timestamp of the segment that the next ACK answers.
+
+        It has passed `paws_reject`, so if it is older, then TS.Recent was outdated (§5.5).
+        """
+        if seq <= self.last_ack_sent:
             self.ts_recent = ts_val
             self.ts_recent_at = now
 
@@ -132,13 +135,18 @@ class Receiver:
             self.ack_now = True
             self.reassembly.insert(seq, end, data)
             return 0
-        self.buffer.append(data, isinstance(data, memoryview))
-        self.rcv_nxt = end
-        if self.reassembly.starts:
+        held = self.reassembly
+        if held.starts:
             self.ack_now = True
-            chunks, self.rcv_nxt = self.reassembly.take(end)
+        if held.starts and end >= held.starts[0]:
+            # It reaches what came before it, and what came first stands.
+            held.insert(seq, end, data)
+            chunks, self.rcv_nxt = held.take(seq)
             for chunk in chunks:
                 self.buffer.append(chunk, False)
+        else:
+            self.buffer.append(data, isinstance(data, memoryview))
+            self.rcv_nxt = end
         taken = self.rcv_nxt - rcv_nxt
         self.total += taken
         return taken

@@ -58,9 +58,12 @@ def abort(conn: Connection, reason: Reason) -> None:
     state = conn.state
     if state is CLOSED or state is TIME_WAIT:
         return
-    if state is not SYN_SENT and state is not CLOSING and state is not LAST_ACK:
-        conn.reset_due = True
-        conn.touch()
+    if state is CLOSING or state is LAST_ACK:
+        # There the RFC sends none, for all was sent and all was received. Where that is not so
+        # yet, or never will be, the peer is told as anywhere else (SHLD-3; Linux does the same).
+        conn.reset_due = conn.snd.pending() or conn.rcv.buffer.size > 0
+    else:
+        conn.reset_due = state is not SYN_SENT
     finish(conn, reason)
 
 
@@ -95,6 +98,8 @@ def fin_acked(conn: Connection) -> None:
         time_wait(conn)
     elif state is LAST_ACK:
         finish(conn, Reason.CLOSED)
+    # FIN-WAIT-2 of an orphan has a timer, which is set when the connection is polled.
+    conn.touch()
 
 
 def fin_received(conn: Connection) -> None:
@@ -117,14 +122,19 @@ def fin_received(conn: Connection) -> None:
 
 
 def challenge_ack(conn: Connection, now: int) -> None:
-    """RFC 5961 §3.2, §4.2, §5.2: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, at a limited rate.
+    """RFC 5961 §3.2, §4.2, §5.2: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, at a limited rate."""
+    if may_challenge(conn, now):
+        conn.counters.challenge_acks += 1
+        conn.rcv.ack_now = True
+        conn.touch()
 
-    The limit is the connection's own (RFC 5961 §7): a counter for all of them could be read from
-    outside.
+
+def may_challenge(conn: Connection, now: int) -> bool:
+    """Whether a segment that brings nothing may be answered now, by the limit of RFC 5961 §7.
+
+    It is the connection's own: a counter for all of them could be read from outside.
     """
     if now - conn.challenged_at < conn.challenge_interval_ns:
-        return
+        return False
     conn.challenged_at = now
-    conn.counters.challenge_acks += 1
-    conn.rcv.ack_now = True
-    conn.touch()
+    return True

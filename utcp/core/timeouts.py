@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from utcp.core import loss, teardown, timers
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
@@ -10,6 +10,8 @@ from utcp.core.timers import NEVER
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
+
+_R1_REACHED: Final = "retransmissions"
 
 
 def handle(conn: Connection, now: int) -> None:
@@ -61,7 +63,7 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     if _given_up(conn):
         return
     snd.retries += 1
-    synchronized = conn.state is not SYN_SENT and conn.state is not SYN_RECEIVED
+    synchronized = snd.snd_una != snd.iss
     if synchronized and snd.snd_wnd == 0:
         # RFC 9293 §3.8.6 (MUST-35): the window shrank to zero over what is in flight, or a probe
         # was not answered by a window. That is no loss: probe again.
@@ -72,10 +74,12 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
     flags = snd.loss.on_rto(flight, snd.snd_nxt)
     if synchronized:
+        # RFC 3168 §6.1.2: CWR tells of any reduction.
+        snd.cwr_pending = conn.ecn_ok
         snd.cc.on_rto(now, snd.snd_nxt - snd.snd_una, bool(flags & loss.FIRST_TIMEOUT))
-        if snd.retries == conn.config.retries1:
-            # RFC 9293 §3.8.3 (b), (e) (MUST-20, SHLD-9): R1 is reached.
-            conn.advise("retransmissions")
+    if snd.retries == conn.config.retries1:
+        # RFC 9293 §3.8.3 (b), (e) (MUST-20, MUST-22, SHLD-9): R1 is reached.
+        conn.advise(conn.soft_error or _R1_REACHED)
 
 
 def _given_up(conn: Connection) -> bool:
@@ -92,8 +96,7 @@ def _given_up(conn: Connection) -> bool:
         limit = config.retries2
     if retries < limit:
         return False
-    conn.silent = conn.passive and conn.state is SYN_RECEIVED
-    if conn.soft_error and conn.state is SYN_SENT:
+    if conn.state is SYN_SENT and conn.soft_error not in ("", _R1_REACHED):
         teardown.finish(conn, Reason.UNREACHABLE)
     else:
         teardown.finish(conn, Reason.TIMED_OUT)

@@ -35,4 +35,4 @@ class TimerTable:
 
     def clear(self) -> None:
         """Stop every timer."""
-        self.at = [NEVER] * COUNT
+        self.at[:] = [NEVER] * COUNT

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _ISS_STEP: Final = 0x1_0000 + 2  # beyond any window that was not scaled, as Linux steps
+_MS: Final = 1_000_000
 
 # What `segment_arrives` says.
 DROP: Final = 0
@@ -26,45 +27,54 @@ class TimeWait:
     __slots__ = (
         "challenged_at",
         "expires_at",
+        "last_sent_at",
         "rcv_nxt32",
         "snd_nxt32",
-        "started_at",
         "ts_offset",
         "ts_ok",
         "ts_recent",
         "window",
     )
 
-    def __init__(self, conn: Connection, now: int, duration_ns: int) -> None:
-        self.expires_at = now + duration_ns
-        self.started_at = now
+    def __init__(self, conn: Connection, now: int) -> None:
+        self.expires_at = now
+        self.last_sent_at = now
         self.challenged_at = -1 << 62
         self.snd_nxt32 = conn.snd.snd_nxt & MASK32
         self.rcv_nxt32 = conn.rcv.rcv_nxt & MASK32
-        self.window = min(conn.rcv.offer_window(), 0xFFFF)
+        self.window = conn.rcv.offer_window()
         self.ts_ok = conn.ts_ok
         self.ts_recent = conn.rcv.ts_recent
         self.ts_offset = conn.ts_offset
 
     def ack(self, now: int) -> bytes:
         """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>"""
+        self.last_sent_at = now
         options = b""
         if self.ts_ok:
-            ts_val = now // 1_000_000 + self.ts_offset & MASK32
+            ts_val = now // _MS + self.ts_offset & MASK32
             options = segment.timestamps_option(ts_val, self.ts_recent)
         return segment.build(ACK, self.window, self.snd_nxt32, self.rcv_nxt32, options)
 
-    def segment_arrives(self, now: int, seg: Segment, interval_ns: int) -> int:
-        """RFC 9293 §3.10.7.4 for the state TIME-WAIT."""
+    def segment_arrives(
+        self, now: int, seg: Segment, *, listening: bool, timestamps: bool, interval_ns: int
+    ) -> int:
+        """RFC 9293 §3.10.7.4 for the state TIME-WAIT.
+
+        `listening`: whether a new connection could be opened, `timestamps`: whether it would use
+        them; `interval_ns`: least time between two answers to segments that bring nothing.
+        """
         flags = seg.flags
         if flags & RST:
             # RFC 1337 §3 (F1): a RST does not end TIME-WAIT.
             return DROP
         seq = unwrap(seg.seq32, self.rcv_nxt32)
-        if flags & SYN and not flags & ACK and self._reopens(seg, seq):
+        if flags & SYN and not flags & ACK and listening and self._reopens(seg, seq, timestamps):
             return REOPEN
         if flags & FIN and seq + seg.length() == self.rcv_nxt32:
             # RFC 9293 §3.10.7.4 step 5: the peer's FIN again. Acknowledge, wait 2 MSL anew.
+            if seg.has_timestamps and not self._older(seg):
+                self.ts_recent = seg.ts_val
             return ANSWER_AND_RESTART
         if seq == self.rcv_nxt32 and seg.length() == 0:
             return DROP
@@ -74,21 +84,22 @@ class TimeWait:
         self.challenged_at = now
         return ANSWER
 
-    def _reopens(self, seg: Segment, seq: int) -> bool:
-        """RFC 6191 §2 (SHLD-4): a SYN that cannot be an old duplicate."""
-        if self.ts_ok and seg.has_timestamps:
-            newer = seg.ts_val - self.ts_recent & MASK32
-            if newer == 0:
-                return seq >= self.rcv_nxt32
-            return newer < 0x8000_0000
-        if seg.has_timestamps and not self.ts_ok:
-            return True
+    def _older(self, seg: Segment) -> bool:
+        return bool((seg.ts_val - self.ts_recent) & 0x8000_0000)
+
+    def _reopens(self, seg: Segment, seq: int, timestamps: bool) -> bool:
+        """RFC 6191 §2 (SHLD-4): is it a SYN that cannot be an old duplicate?"""
+        if timestamps and seg.has_timestamps:
+            if not self.ts_ok:
+                return True
+            if seg.ts_val != self.ts_recent:
+                return not self._older(seg)
         return seq >= self.rcv_nxt32
 
     def may_connect(self, now: int) -> bool:
         """Whether we may open a new connection over this record: the peer's record of the old
         one, and old duplicates, must be told apart by timestamps (RFC 6191, RFC 7323 §5)."""
-        return self.ts_ok and now // 1_000_000 > self.started_at // 1_000_000
+        return self.ts_ok and now // _MS > self.last_sent_at // _MS
 
     def iss_for_successor(self, iss: int) -> int:
         """`iss`, if it lies above everything the old connection sent; else the least that does.

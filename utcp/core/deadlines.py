@@ -1,0 +1,69 @@
+"""When each connection of an endpoint wants to be called next: one heap for all of them.
+
+A connection's deadlines move all the time, mostly to later. An entry is therefore only replaced
+by an earlier one; a connection that is called too early just says when it wants to be called
+again. `Connection.heap_at` is the time of its valid entry, NEVER without one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final
+
+from utcp.core.timers import NEVER
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+_COMPACT_AT: Final = 64
+
+
+class Deadlines:
+    """The heap. At most half of it, or 64 entries, have been overtaken."""
+
+    __slots__ = ("_count", "_heap", "_valid")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Connection]] = []
+        self._count = 0
+        self._valid = 0
+
+    def schedule(self, conn: Connection) -> None:
+        """Note the connection's next deadline, unless an earlier one stands here."""
+        at = conn.timers.next()
+        if at < conn.heap_at:
+            self._valid += conn.heap_at == NEVER
+            conn.heap_at = at
+            self._count += 1
+            heapq.heappush(self._heap, (at, self._count, conn))
+            self._compact()
+
+    def forget(self, conn: Connection) -> None:
+        """The connection is over."""
+        self._valid -= conn.heap_at != NEVER
+        conn.heap_at = NEVER
+        self._compact()
+
+    def next(self) -> int:
+        """The earliest deadline, or NEVER."""
+        heap = self._heap
+        while heap and heap[0][2].heap_at != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def due(self, now: int) -> Connection | None:
+        """Take out a connection whose time has come, None if there is none."""
+        if self.next() > now:
+            return None
+        conn = heapq.heappop(self._heap)[2]
+        conn.heap_at = NEVER
+        self._valid -= 1
+        return conn
+
+    def _compact(self) -> None:
+        heap = self._heap
+        if len(heap) > _COMPACT_AT and len(heap) > 2 * self._valid:
+            # Entries of connections that are gone would keep them in memory.
+            valid = {entry[2]: entry for entry in heap if entry[2].heap_at == entry[0]}
+            self._heap = list(valid.values())
+            heapq.heapify(self._heap)
