@@ -123,9 +123,52 @@ def test_loopback_datagrams_need_no_time() -> None:
     assert run_virtual(main()) == b"HELLO"
 
 
+def test_a_full_socket_is_waited_for() -> None:
+    """A writer that must wait changes what the loop watches, and goes on without a timer."""
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        left.setblocking(False)
+        right.setblocking(False)
+        received = 0
+
+        async def drain() -> None:
+            nonlocal received
+            while data := await loop.sock_recv(right, 65_536):
+                received += len(data)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(drain())
+            await loop.sock_sendall(left, bytes(2_000_000))
+            left.close()
+        right.close()
+        return received
+
+    assert run_virtual(main()) == 2_000_000
+
+
+def test_one_socket_watched_for_both() -> None:
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        seen: list[str] = []
+        loop.add_reader(left, seen.append, "readable")
+        loop.add_writer(left, lambda: (seen.append("writable"), loop.remove_writer(left)))
+        await asyncio.sleep(1)
+        right.send(b"x")
+        await asyncio.sleep(0)
+        loop.remove_reader(left)
+        left.close()
+        right.close()
+        return list(dict.fromkeys(seen))
+
+    assert run_virtual(main()) == ["writable", "readable"]
+
+
 def test_a_clock_can_be_shared() -> None:
     clock = VirtualClock(5 * SECOND)
     loop = VirtualLoop(clock)
     loop.run_until_complete(asyncio.sleep(2))
-    assert clock.now == 7 * SECOND
+    assert clock.now == loop.monotonic_ns() == 7 * SECOND
     loop.close()

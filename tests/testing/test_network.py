@@ -19,6 +19,7 @@ from utcp.testing import (
     Network,
     RuleList,
     Trace,
+    delay_nth,
     drop_nth,
 )
 
@@ -338,3 +339,27 @@ def test_long_idle_does_not_fill_the_queue() -> None:
     network.send(3600 * SECOND, "a", FakeBurst("b", bytes(97)))
     drain(network)
     assert link.stats.queue_max == 125
+
+
+def test_a_burst_without_a_segment_size_is_one_datagram() -> None:
+    network, node, link = build(LinkConfig())
+    link.send(0, "a", "b", b"whole", 0, 0)
+    link.send(0, "a", "b", b"", 0, 0)
+    network.send(0, "a", FakeBurst("b", b"x"))
+    drain(network)
+    assert node.datagrams() == [b"whole", b"", b"x"]
+
+
+def test_what_overtakes_moves_the_next_event_forward() -> None:
+    network, node, link = build(LinkConfig(delay_ns=50 * MS))
+    other = network.connect("c", "b", LinkConfig(delay_ns=MS))
+    network.send(0, "a", FakeBurst("b", b"slow"))
+    network.rules.append(delay_nth(1, ns=20 * MS, src="c"))
+    network.send(0, "c", FakeBurst("b", b"held"))
+    assert network.next_at() == 21 * MS
+    network.send(0, "c", FakeBurst("b", b"fast"))
+    assert network.next_at() == MS
+    drain(network)
+    assert node.datagrams() == [b"fast", b"held", b"slow"]
+    assert network.next_at() == NEVER
+    assert (link.due_at(), other.due_at()) == (NEVER, NEVER)

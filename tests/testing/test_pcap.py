@@ -128,11 +128,20 @@ def test_as_one_end_sees_it() -> None:
     assert len(seen["b"]) == len(world.trace) - 1
 
 
+def test_names_that_only_look_like_addresses() -> None:
+    trace = Trace()
+    trace.sent(0, ("host.example", 5), ("fe80::1%eth0", 6), encode_segment(0x10, 1), 0)
+    with pytest.raises(ValueError, match="families"):
+        write_pcap(io.BytesIO(), trace)
+
+
 def test_socket_addresses_are_kept() -> None:
     trace = Trace()
     datagram = encode_segment(0x10, 1)
     trace.sent(5 * MS, ("192.0.2.9", 99), ("somewhere", 1), datagram, 0)
+    trace.limit = 2
     trace.sent(6 * MS, ("somewhere", 1), ("192.0.2.9", 99), b"stun", 0)
+    assert trace.sent(7 * MS, "a", "b", datagram, 0) is None
     file = io.BytesIO()
     names = {("somewhere", 1): V4[0]}
     assert write_pcap(file, trace, addresses=names) == 1

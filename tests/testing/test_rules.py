@@ -65,6 +65,7 @@ def test_nth() -> None:
     assert passed(RuleList(drop_nth(2, match=has_payload)), *STREAM) == [0, 1, 3, 4, 5]
     assert passed(RuleList(drop_nth(1, src="b")), *STREAM) == [0, 1, 2, 3, 4, 5]
     assert passed(RuleList(drop_nth(1, dst="b")), *STREAM) == [1, 2, 3, 4, 5]
+    assert passed(RuleList(drop_nth(1, dst="a")), *STREAM) == [0, 1, 2, 3, 4, 5]
 
 
 def test_delay_and_duplicate() -> None:

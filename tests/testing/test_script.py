@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from utcp.config import Config
-from utcp.core import State, events
+from utcp.core import NEVER, Endpoint, State, Transmit, events
 from utcp.testing import Script
 from utcp.testing.notation import SegmentSpec
 
@@ -200,3 +200,58 @@ def test_notation() -> None:
     assert SegmentSpec("- *").flags == 0
     assert SegmentSpec(". * ack *").ack is None
     assert "SegmentSpec" in repr(spec)
+
+
+class Broken(Endpoint):
+    """An endpoint that does what none must do."""
+
+    __slots__ = ("burst", "due")
+
+    def __init__(self) -> None:
+        super().__init__(Config(), bytes(16))
+        self.burst = b""
+        self.due = NEVER
+
+    def poll_transmit(self, now: int) -> Transmit | None:
+        if not self.burst:
+            return super().poll_transmit(now)
+        data, self.burst = self.burst, b""
+        return Transmit(("192.0.2.1", 4321), data, len(data), 0)
+
+    def poll_timeout(self) -> int:
+        return self.due
+
+
+def test_a_broken_endpoint_is_found_out() -> None:
+    endpoint = Broken()
+    s = Script(endpoint=endpoint)
+    endpoint.burst = b"noise"
+    with pytest.raises(AssertionError, match="what is no segment"):
+        s.inject_raw(b"x")
+    endpoint.due = 0
+    with pytest.raises(AssertionError, match="stays in the past"):
+        s.advance(ms=1)
+
+
+def test_wrong_payload_is_found() -> None:
+    s = established()
+    s.write(b"hello")
+    sent = s.take()[0]
+    assert sent.payload == b"hello"
+    s.conn.write(b"not through the script")
+    s.write(b"world")
+    with pytest.raises(AssertionError, match="not what was written there"):
+        s.expect("P. *")
+
+
+def test_any_option_at_all() -> None:
+    s = established()
+    s.write(b"x")
+    with pytest.raises(AssertionError, match="options differ"):
+        s.expect("P. 1:2(1) <kind254 0x01,...>")
+    s.write(b"y")
+    with pytest.raises(AssertionError, match="options differ"):
+        s.expect("P. 2:3(1) <nop,nop,TS val 7777 ecr 2>")
+    s.write(b"z")
+    s.expect("P. 3:4(1) <nop,nop,TS val *  ecr *>")
+    assert "OptionSpec(2, (5,)" in repr(SegmentSpec("S <mss 5>").options)

@@ -328,3 +328,25 @@ def test_an_endpoint_is_wanted() -> None:
         _ = world.hosts["a"].endpoint
     with pytest.raises(NotImplementedError):
         App().act(0, 0)
+
+
+def test_invariants_look_at_memory_and_length() -> None:
+    world = pair(seed=1)
+    client, server = world.connect()
+    source, sink = Source(client, 1000), Sink(server, 1000)
+    world.a.run(source, Sink(client, 0))
+    world.b.run(sink, Source(server, 0))
+    world.run_until(lambda: world.finished, limit_ns=SECOND)
+    source.buffered_max = 10**9
+    with pytest.raises(SimulationError, match="queued by a source"):
+        check_invariants(world)
+    source.buffered_max = 0
+    sink.readable_max = 10**9
+    with pytest.raises(SimulationError, match="bytes waited for"):
+        check_invariants(world)
+    sink.received = 999
+    with pytest.raises(SimulationError, match="999 of 1000"):
+        check_invariants(world)
+    sink.readable_max = 0
+    sink.received = 1000
+    check_invariants(world)

@@ -155,12 +155,8 @@ class Network:
     def next_at(self) -> int:
         """When `deliver` has something to do; NEVER if nothing is under way."""
         at = self._reports[0][0] if self._reports else NEVER
-        while self._due:
-            due, index = self._due[0]
-            if self._scheduled[index] == due:
-                return min(at, due)
-            heapq.heappop(self._due)
-        return at
+        # It may be an entry that has been overtaken: then `deliver` has nothing to do.
+        return min(at, self._due[0][0]) if self._due else at
 
     def deliver(self, now: int) -> list[Hashable]:
         """Hand over all that has arrived by `now`; the addresses of the nodes that got some."""
