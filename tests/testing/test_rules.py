@@ -25,6 +25,7 @@ from utcp.testing import (
     encode_segment,
     has_flags,
     has_payload,
+    pair,
     partition,
 )
 from utcp.testing.segment_view import ACK, FIN, SYN
@@ -128,5 +129,14 @@ def test_duplicates_by_rule_are_counted() -> None:
     network.attach("b", FakeNode())
     network.send(0, "a", FakeBurst("b", b"x"))
     network.deliver(0)
-    assert network.links["a", "b"].stats.duplicated == 1
-    assert network.links["a", "b"].stats.delivered == 2
+    stats = network.links["a", "b"].stats
+    assert (stats.sent, stats.duplicated, stats.delivered) == (1, 1, 2)
+
+
+def test_rules_may_come_after_the_syn() -> None:
+    world = pair(seed=1, trace=False)
+    client, _ = world.connect()
+    world.rules.append(drop_matching(covers(5, 6), limit=1))
+    client.write(b"0123456789")
+    world.run_for(MS)
+    assert world.rules[0].hits == 1

@@ -17,6 +17,7 @@ from typing import Final
 from utcp.core.timers import NEVER
 from utcp.testing.clock import SECOND
 from utcp.testing.rules import Delay, Drop, Duplicate, Rewrite, RuleList
+from utcp.testing.segment_view import SYN
 from utcp.testing.trace import Trace, TraceEntry
 
 __all__ = ["Flying", "GilbertElliott", "Link", "LinkConfig", "LinkStats"]
@@ -24,6 +25,7 @@ __all__ = ["Flying", "GilbertElliott", "Link", "LinkConfig", "LinkStats"]
 _BITS: Final = 8 * SECOND
 _NOT_ECT: Final = 0
 _CE: Final = 3
+_MIN_SEGMENT: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,10 @@ class Link:
         size = len(data)
         if segment_size <= 0:
             segment_size = size or 1
+        self.stats.sent += -(-size // segment_size) or 1
+        self.stats.sent_bytes += size
+        if size >= _MIN_SEGMENT and data[1] & SYN:
+            self._rules.syn_seen(src, dst, data)
         guarded = bool(self._rules) or self._trace is not None
         send_one = self._send_guarded if guarded else self._enqueue
         start = 0
@@ -196,17 +202,15 @@ class Link:
         data = data[start:end]
         if self._trace is not None:
             entry = self._trace.sent(now, src, dst, data, tos)
-        verdict, packet = self._rules.judge(now, src, dst, data, tos)
+        packet = self._rules.packet(now, src, dst, data, tos)
+        verdict = self._rules.judge(packet)
         copies, held = 1, 0
         if isinstance(verdict, Drop):
-            self.stats.sent += 1
-            self.stats.sent_bytes += len(data)
             self.stats.ruled_out += 1
             _mark(entry, "dropped")
             return
         if isinstance(verdict, Delay):
             held = verdict.ns
-            _mark(entry, "delayed")
         elif isinstance(verdict, Duplicate):
             copies += verdict.copies
             self.stats.duplicated += verdict.copies
@@ -231,8 +235,6 @@ class Link:
     ) -> None:
         config = self._config
         stats = self.stats
-        stats.sent += 1
-        stats.sent_bytes += end - start
         wire_size = end - start + config.overhead
         if wire_size > config.mtu:
             stats.too_big += 1
@@ -256,29 +258,38 @@ class Link:
                 tos |= _CE
             self._free_at = at = at + wire_size * _BITS // rate
         at += config.delay_ns
-        twice = False
         if self._troubled:
             if self._lose():
                 stats.lost += 1
                 _mark(entry, "lost")
                 return
-            twice, hold_more, at = self._disturb(at)
-            held += hold_more
-        if held:
-            _mark(entry, "delayed")
-            flying = (at + held, src, dst, data, start, end, tos, entry)
-            self._order += 1
-            heapq.heappush(self._late, (at + held, self._order, flying))
+            at, more, twice = self._disturb(at)
+            self._launch(at, held + more, twice, (at, src, dst, data, start, end, tos, entry))
+        elif held:
+            self._launch(at, held, False, (at, src, dst, data, start, end, tos, entry))
         else:
-            # A queue keeps the order, also when jitter or a new config makes the way shorter.
+            # A queue keeps the order, also when a new config makes the way shorter.
             self._last_at = at = max(at, self._last_at)
-            flying = (at, src, dst, data, start, end, tos, entry)
+            self._fifo.append((at, src, dst, data, start, end, tos, entry))
+
+    def _launch(self, at: int, held: int, twice: bool, flying: Flying) -> None:
+        """Put a datagram on the wire that may be held back, be there twice, or have jitter."""
+        if held:
+            flying = (at + held, *flying[1:])
+            self._hold(flying)
+            _mark(flying[-1], "delayed")
+        else:
+            self._last_at = at = max(at, self._last_at)
+            flying = (at, *flying[1:])
             self._fifo.append(flying)
         if twice:
-            stats.duplicated += 1
-            _mark(entry, "duplicated")
-            self._order += 1
-            heapq.heappush(self._late, (flying[0], self._order, flying))
+            self._hold(flying)
+            self.stats.duplicated += 1
+            _mark(flying[-1], "duplicated")
+
+    def _hold(self, flying: Flying) -> None:
+        self._order += 1
+        heapq.heappush(self._late, (flying[0], self._order, flying))
 
     def _lose(self) -> bool:
         config = self._config
@@ -293,8 +304,8 @@ class Link:
             lost = (self._random() < loss) or lost
         return lost
 
-    def _disturb(self, at: int) -> tuple[bool, int, int]:
-        """Whether it arrives twice, how long it is held back, and when it arrives by jitter."""
+    def _disturb(self, at: int) -> tuple[int, int, bool]:
+        """When it arrives with jitter, how long it is held back, and whether it comes twice."""
         config = self._config
         if config.jitter_ns:
             at += int(self._random() * (config.jitter_ns + 1))
@@ -303,7 +314,7 @@ class Link:
         if config.reorder and self._random() < config.reorder:
             held = 1 + int(self._random() * config.reorder_ns)
             self.stats.reordered += 1
-        return twice, held, at
+        return at, held, twice
 
     def take(self, now: int) -> list[Flying]:
         """Remove and return what has arrived by `now`, in order of arrival."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from utcp.core.timers import NEVER
-from utcp.testing.segment_view import SYN, SegmentView
+from utcp.testing.segment_view import SegmentView
 
 __all__ = [
     "Delay",
@@ -209,20 +209,21 @@ class RuleList(list[Rule]):
         super().__init__(rules)
         self._iss: dict[tuple[Hashable, Hashable], int] = {}
 
-    def judge(
-        self, now: int, src: Hashable, dst: Hashable, data: bytes, tos: int
-    ) -> tuple[Verdict | None, Packet]:
-        """The first verdict that a rule gives, or None, and the packet as the rules saw it."""
-        packet = Packet(now, src, dst, data, tos, self._iss.get((src, dst)))
-        # Sequence numbers are told relative to the latest SYN that this pair has sent.
-        if len(data) > 1 and data[1] & SYN and packet.segment is not None:
-            self._iss[src, dst] = packet.segment.seq32
-            packet = Packet(now, src, dst, data, tos, packet.segment.seq32)
+    def syn_seen(self, src: Hashable, dst: Hashable, data: bytes) -> None:
+        """Remember the sequence number of a SYN, to which those of later packets are relative."""
+        self._iss[src, dst] = int.from_bytes(data[4:8], "big")
+
+    def packet(self, now: int, src: Hashable, dst: Hashable, data: bytes, tos: int) -> Packet:
+        """A datagram as predicates want to see it."""
+        return Packet(now, src, dst, data, tos, self._iss.get((src, dst)))
+
+    def judge(self, packet: Packet) -> Verdict | None:
+        """The first verdict that a rule gives, or None."""
         for rule in self:
             verdict = rule.judge(packet)
             if verdict is not None:
-                return verdict, packet
-        return None, packet
+                return verdict
+        return None
 
 
 def drop_nth(
