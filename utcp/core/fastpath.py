@@ -102,7 +102,11 @@ def _run(
     if not total or ack != una or wnd != snd.snd_wnd:
         acks.process(conn, now, seq, ack, wnd, total, False, None)
     else:
+        # All that `process` would do.
         conn.last_heard_at = now
+        conn.keepalive_probes = 0
+        snd.snd_wl1 = seq
+        snd.snd_wl2 = ack
     if total:
         first = len(views[0])
         if first > rcv.rcv_mss:

@@ -160,27 +160,31 @@ class Receiver:
         of the buffer.
         """
         rcv_nxt = self.rcv_nxt
-        free = self.capacity - self.buffer.size
-        step = rcv_nxt + free - self.rcv_adv
+        step = self._farthest() - self.rcv_adv
         if step >= self.rcv_mss or step >= self.capacity >> 1:
-            self.rcv_adv = rcv_nxt + free
+            self.rcv_adv += step
         window = self.rcv_adv - rcv_nxt
         if not scaled:
             return min(window, _MAX_WINDOW)
         shift = self.rcv_wscale
-        # Rounding down would move the edge left as rcv_nxt grows, so round up (RFC 7323 §2.4),
-        # but not again and again beyond the buffer.
+        # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
+        # until the reserve is used up: then it moves left, by less than one unit.
         field = window + (1 << shift) - 1 >> shift
-        if field << shift > max(free, 0) + (1 << shift) - 1:
+        if field << shift > self.capacity - self.buffer.size:
             field = window >> shift
-        if field > _MAX_WINDOW:
-            field = _MAX_WINDOW
         self.rcv_adv = max(self.rcv_adv, rcv_nxt + (field << shift))
         return field
 
+    def _farthest(self) -> int:
+        """Where the right edge could be now: behind it the buffer ends, or, with a scaled
+        window, the eighth of it that is left for rounding up."""
+        capacity = self.capacity
+        edge = self.rcv_nxt + capacity - self.buffer.size
+        return edge - (capacity >> 3) if self.rcv_wscale else edge
+
     def window_update_due(self) -> bool:
         """After the application has read: is the new window worth an ACK of its own?"""
-        step = self.rcv_nxt + self.capacity - self.buffer.size - self.rcv_adv
+        step = self._farthest() - self.rcv_adv
         if self.rcv_adv - self.rcv_nxt < self.rcv_mss:
             # The peer is stopped, or nearly: RFC 9293 §3.8.6.2.2.
             return step >= min(self.rcv_mss, self.capacity >> 1)

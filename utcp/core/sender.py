@@ -46,6 +46,7 @@ class Sender:
         "retries",
         "rtt",
         "sample",
+        "small_end",
         "smss",
         "snd_nxt",
         "snd_una",
@@ -77,6 +78,7 @@ class Sender:
         self.cc = cc
         self.sample = AckSample()
         self.nodelay = nodelay
+        self.small_end = iss  # where the last segment ended that was not full
         self.fin_queued = False
         self.override = False  # the silly-window override timer has expired
         self.probe_due = False  # a zero-window probe is to be sent
@@ -126,34 +128,29 @@ class Sender:
         """
         nxt = self.snd_nxt
         queued = self.buffer.end - nxt
-        if queued <= 0:
-            return nxt
         usable = self.snd_una + self.snd_wnd - nxt
-        flight = self.flight
-        room = self.cc.cwnd - flight.pipe
         allowed = queued if queued < usable else usable
         if allowed <= 0:
             return nxt
+        room = self.cc.cwnd - self.flight.pipe
         if allowed > room:
+            # The congestion window lets whole segments go; it opens again with the next ACK.
             self.cwnd_limited = True
-            if room < size:
-                # Below a full segment cwnd lets nothing go, unless nothing is in flight.
-                if flight.pipe > 0 or allowed < size:
-                    return nxt if flight.pipe > 0 else nxt + allowed
-                return nxt + size
-            return nxt + room - room % size
+            return nxt + room - room % size if room > 0 else nxt
         self.cwnd_limited = False
-        if allowed >= size:
-            # RFC 9293 §3.8.6.2.1 rule (1); the rest waits for rules (2) to (4) in its turn.
-            if allowed == queued and (self.nodelay or self.fin_queued or nxt == self.snd_una):
-                return nxt + queued
-            return nxt + allowed - allowed % size
-        return nxt + allowed if self._small_segment_may_go(queued, usable) else nxt
+        # RFC 9293 §3.8.6.2.1 (MUST-38) rule (1): whole segments always go.
+        tail = allowed % size
+        if tail and not self._tail_may_go(tail, allowed == queued):
+            return nxt + allowed - tail
+        return nxt + allowed
 
-    def _small_segment_may_go(self, queued: int, usable: int) -> bool:
-        """RFC 9293 §3.8.6.2.1 (MUST-38) rules (2) to (4): everything written counts as pushed."""
-        # RFC 9293 §3.7.4 (SHLD-7, MUST-17): the bracketed condition is Nagle's.
-        nagle = self.nodelay or self.fin_queued or self.snd_nxt == self.snd_una
-        if queued <= usable:
-            return nagle
-        return (nagle and usable >= self.max_snd_wnd >> 1) or self.override
+    def _tail_may_go(self, tail: int, last: bool) -> bool:
+        """Whether a segment that is not full may go; `last`: it is all that is left.
+
+        RFC 9293 §3.8.6.2.1 rules (2) to (4): everything written counts as pushed. The bracketed
+        condition is Nagle's (§3.7.4, SHLD-7, MUST-17), in the variation of Appendix A.3 that
+        Linux uses: what must have been acknowledged is not all data, only the last small segment.
+        """
+        if self.nodelay or self.fin_queued or self.small_end <= self.snd_una:
+            return last or self.override or tail >= self.max_snd_wnd >> 1
+        return False
