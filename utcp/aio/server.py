@@ -209,6 +209,7 @@ class Server(asyncio.AbstractServer):
                 driver.endpoint.unlisten()
                 driver.server = None
                 driver.loosen()
+                driver.settle_down()  # with no connection the port is closed from now on
         if self._forever is not None:
             self._forever.cancel()
         self._maybe_wake()
