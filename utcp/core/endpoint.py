@@ -218,7 +218,10 @@ class Endpoint:
         pos = 0
         while pos < length:
             conn = self._connections.get(addr)
-            if conn is not None:
+            if conn is not None and conn.state is CLOSED:
+                # Its application has ended it since.
+                self._retire(now, conn)
+            elif conn is not None:
                 fastpath.receive(
                     conn, now, view[pos:length] if pos else view, length - pos, stride,
                     ecn == _CE, self._segment,
@@ -228,9 +231,10 @@ class Endpoint:
                 if conn.state is CLOSED or conn.state is TIME_WAIT:
                     self._retire(now, conn)
                 return
-            end = min(pos + stride, length)
-            self._unknown(now, addr, view, pos, end)
-            pos = end
+            else:
+                end = min(pos + stride, length)
+                self._unknown(now, addr, view, pos, end)
+                pos = end
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
@@ -383,7 +387,10 @@ class Endpoint:
         while (conn := deadlines.due(now)) is not None:
             if conn.timers.next() <= now:
                 timeouts.handle(conn, now)
-            deadlines.schedule(conn)
+            if conn.state is CLOSED:
+                self._retire(now, conn)
+            else:
+                deadlines.schedule(conn)
         waiting = self._time_wait
         while waiting and next(iter(waiting.values())).expires_at <= now:
             # RFC 9293 §3.10.8, TIME-WAIT TIMEOUT.
