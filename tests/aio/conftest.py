@@ -140,7 +140,7 @@ async def quiet(loop: asyncio.AbstractEventLoop) -> None:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until something has come about; a test that waits in vain times out."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition is about plain state
             await asyncio.sleep(0)
 
 

@@ -227,7 +227,7 @@ async def test_an_error_in_a_callback_ends_that_connection_only(net: Net, where:
                 faulty[0].transport.abort()
             client.transport.abort()
             await client.lost
-            await until(lambda: faulty[0].lost.done())
+            await until(faulty[0].lost.done)
 
 
 async def test_an_error_in_connection_lost_is_reported(net: Net) -> None:

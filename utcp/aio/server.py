@@ -17,7 +17,7 @@ from utcp.aio.override import override
 from utcp.aio.resolve import Info, resolve
 from utcp.aio.transport import Transport
 from utcp.config import Config
-from utcp.core import Connection
+from utcp.core import Connection, State
 from utcp.core.events import CONNECTED
 from utcp.udp import open_socket
 
@@ -208,6 +208,9 @@ class Server(asyncio.AbstractServer):
             if driver.server is self:
                 driver.endpoint.unlisten()
                 driver.server = None
+                for conn in driver.endpoint.connections():
+                    if conn.passive and conn.state is State.SYN_RECEIVED:
+                        conn.abort()  # nobody has heard of it, and nobody will
                 driver.loosen()
                 driver.settle_down()  # with no connection the port is closed from now on
         if self._forever is not None:
