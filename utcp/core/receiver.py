@@ -155,17 +155,18 @@ class Receiver:
 
     def offer_window(self, scaled: bool = True) -> int:
         """The window field of the next segment; moves the right edge when that is worth while.
+        Not `scaled`: that of a SYN, as `start` takes it for granted.
 
         RFC 9293 §3.8.6.2.2 (MUST-39): the edge stays until it can move by a full segment or half
         of the buffer.
         """
+        if not scaled:
+            return min(self.capacity, _MAX_WINDOW)
         rcv_nxt = self.rcv_nxt
         step = self._farthest() - self.rcv_adv
         if step >= self.rcv_mss or step >= self.capacity >> 1:
             self.rcv_adv += step
         window = self.rcv_adv - rcv_nxt
-        if not scaled:
-            return min(window, _MAX_WINDOW)
         shift = self.rcv_wscale
         # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
         # until the reserve is used up: then it moves left, by less than one unit.
