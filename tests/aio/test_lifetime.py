@@ -160,7 +160,7 @@ async def test_an_address_in_use_is_an_error(net: Net) -> None:
         reader, writer = await net.open_connection(addr)
         writer.write(b"x")
         await reader.readexactly(1)
-        server = [driver for driver in hub().drivers if driver.server is not None][0].server
+        server = next(driver for driver in hub().drivers if driver.server is not None).server
         assert server is not None
         server.close()
         with pytest.raises(OSError, match="in use"):

@@ -57,6 +57,10 @@ async def create_server(
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout)
     config = check_config(config)
+    if not isinstance(backlog, int):
+        raise TypeError(f"backlog must be an int, not {type(backlog).__name__}")
+    if backlog < 0:
+        raise ValueError("backlog must not be negative")
     loop = asyncio.get_running_loop()
     hub = Hub.of(loop)
     drivers: list[Driver] = []
@@ -71,7 +75,8 @@ async def create_server(
             raise ValueError("Neither host/port nor sock were specified")
         else:
             drivers.append(_given(hub, sock, config))
-        server = Server(loop, drivers, protocol_factory, backlog)
+        # As for a kernel, 0 is the least that makes sense.
+        server = Server(loop, drivers, protocol_factory, max(1, backlog))
     except BaseException:
         for driver in drivers:
             driver.loosen()

@@ -453,9 +453,11 @@ class Transport(_FlowControlMixin, Owner):
 
     @override
     def on_shutdown(self) -> None:
-        # As when a process ends with open sockets: the kernel closes them and tells nobody.
-        if not self._lost:
+        # As when a process ends with open sockets: the kernel closes them and calls nobody. Only
+        # what is closing already comes to its end here.
+        if not self._closing:
             self._conn.close()
+            self._driver.disown(self._conn)
 
     # -- information ----------------------------------------------------------------------------
 
