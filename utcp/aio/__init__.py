@@ -2,6 +2,7 @@
 
     driver      one UDP socket, its Endpoint and the loop: datagrams in, datagrams out, one timer
     transport   asyncio.Transport on one connection: callbacks, backpressure, half-close, the end
+    ending      the half of a transport without data: close, abort, connection_lost
     facade      what get_extra_info("socket") gives: looks like a TCP socket
     hub         one per loop: sockets that outlive their transports, until their time is over
     resolve     host names, local addresses, the order in which addresses are tried

@@ -11,6 +11,7 @@ from typing import Any
 from utcp.aio import log
 from utcp.aio.client import check_config, check_tls
 from utcp.aio.driver import Driver
+from utcp.aio.ending import Ending
 from utcp.aio.facade import ListeningSocket
 from utcp.aio.hub import Hub
 from utcp.aio.override import override
@@ -150,7 +151,7 @@ class Server(asyncio.AbstractServer):
         self._drivers = drivers
         self._factory = protocol_factory
         self._backlog = backlog
-        self._transports: set[Transport] = set()
+        self._transports: set[Ending] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._serving = False
         self._closed = False
@@ -272,11 +273,11 @@ class Server(asyncio.AbstractServer):
             return
         Transport(self._loop, driver, conn, protocol, self).begin(events & ~CONNECTED)
 
-    def attach(self, transport: Transport) -> None:
+    def attach(self, transport: Ending) -> None:
         """Count a connection."""
         self._transports.add(transport)
 
-    def detach(self, transport: Transport) -> None:
+    def detach(self, transport: Ending) -> None:
         """A connection is over."""
         self._transports.discard(transport)
         self._maybe_wake()

@@ -9,22 +9,16 @@ resume_writing alternate.
 from __future__ import annotations
 
 import asyncio
-import warnings
 from asyncio.log import logger as asyncio_logger
-from asyncio.transports import _FlowControlMixin
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from utcp import errors
 from utcp.aio import log
-from utcp.aio.driver import Driver, Owner
-from utcp.aio.facade import StreamSocket
+from utcp.aio.ending import Ending
 from utcp.aio.override import override
-from utcp.core import Connection, Reason
+from utcp.core import Reason
 from utcp.core.events import CLOSED, EOF, FINISHED, READABLE, WRITABLE
-
-if TYPE_CHECKING:
-    from utcp.aio.server import Server
 
 __all__ = ["Transport"]
 
@@ -34,14 +28,7 @@ _MAX_READ: Final = 256 * 1024
 _LOG_LOST_WRITES: Final = 5
 
 
-def _is_buffered(protocol: asyncio.BaseProtocol) -> bool:
-    # asyncio looks for the class; uvloop also takes whatever has get_buffer but is no Protocol.
-    return isinstance(protocol, asyncio.BufferedProtocol) or (
-        hasattr(protocol, "get_buffer") and not isinstance(protocol, asyncio.Protocol)
-    )
-
-
-class Transport(_FlowControlMixin, Owner):
+class Transport(Ending):
     """A TCP connection as asyncio sees it.
 
     What has been written is TCP's own up to `Config.send_buffer` (less while the congestion
@@ -54,73 +41,7 @@ class Transport(_FlowControlMixin, Owner):
     socket) and "tcp_info" (a fresh `utcp.stats.TcpInfo`).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_buffered",
-        "_closing",
-        "_conn",
-        "_driver",
-        "_eof_read",
-        "_eof_received",
-        "_eof_written",
-        "_exc",
-        "_lost",
-        "_lost_writes",
-        "_over",
-        "_paused",
-        "_protocol",
-        "_resuming",
-        "_server",
-    )
-
-    # asyncio's start_tls asks for this, and then calls _force_close.
-    _start_tls_compatible = True
-    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
-
-    # Of _FlowControlMixin.
-    _loop: asyncio.AbstractEventLoop
-    _protocol_paused: bool
-    _high_water: int
-    _low_water: int
-    _extra: dict[str, Any]
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        driver: Driver,
-        conn: Connection,
-        protocol: asyncio.BaseProtocol,
-        server: Server | None = None,
-    ) -> None:
-        super().__init__(None, loop)
-        self._driver = driver
-        self._conn = conn
-        self._server = server
-        self._paused = False
-        self._closing = False  # close() or abort() was called, or it came to the same
-        self._lost = False  # connection_lost was called or is scheduled
-        self._lost_writes = 0
-        self._eof_read = False  # the peer's FIN is behind what is readable
-        self._eof_received = False  # the protocol knows
-        self._eof_written = False
-        self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
-        self._exc: BaseException | None = None
-        self._resuming = False
-        self.set_protocol(protocol)
-        driver.own(conn, self)
-        if server is not None:
-            server.attach(self)
-
-    @override
-    def __repr__(self) -> str:
-        state = "closed" if self._lost else "closing" if self._closing else "open"
-        names = f"{self.get_extra_info('sockname')} - {self.get_extra_info('peername')}"
-        return f"<utcp.Transport {state} {self._conn.state} {names} wbuf={self._conn.buffered}>"
-
-    def __del__(self) -> None:
-        if not getattr(self, "_closing", True):
-            text = f"unclosed transport {self!r}"
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+    __slots__ = ()
 
     def begin(self, events: int) -> None:
         """Tell the protocol that the connection is made, then what has happened since."""
@@ -250,17 +171,6 @@ class Transport(_FlowControlMixin, Owner):
             self._maybe_eof_received()
         self._driver.written()  # the window has opened
 
-    @override
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give what comes from now on to `protocol`, which may be of the other kind."""
-        self._protocol = protocol
-        self._buffered = _is_buffered(protocol)
-
-    @override
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol that gets the callbacks."""
-        return self._protocol
-
     # -- writing --------------------------------------------------------------------------------
 
     @override
@@ -365,125 +275,3 @@ class Transport(_FlowControlMixin, Owner):
         self._conn.watch_writable(self._low_water)
         if not self._driver.running:
             self._driver.soon()  # the level may be reached already
-
-    # -- the end --------------------------------------------------------------------------------
-
-    @override
-    def is_closing(self) -> bool:
-        """Whether the transport is closing or closed."""
-        return self._closing
-
-    @override
-    def close(self) -> None:
-        """Send what is written, then FIN. Nothing is received any more.
-
-        connection_lost(None) follows when the peer has acknowledged all of it. As with a kernel's
-        TCP, the connection is reset if received data was not read, or more arrives after this
-        (RFC 9293 §3.6.1).
-        """
-        if self._closing:
-            return
-        self._closing = True
-        self._conn.close()
-        if self._over:
-            self._lose_soon(None)
-        if not self._driver.running:
-            self._driver.soon()
-
-    @override
-    def abort(self) -> None:
-        """Reset the connection now; what is not sent yet is lost."""
-        self._force_close(None)
-
-    def _force_close(self, exc: BaseException | None) -> None:
-        """Reset the connection; `exc` goes to connection_lost. asyncio's TLS calls this."""
-        if self._lost:
-            return
-        self._closing = True
-        self._conn.abort()
-        self._lose_soon(exc)
-        self._driver.written()
-
-    def _fatal_error(self, exc: BaseException, message: str) -> None:
-        """A callback failed: tell the loop, end this connection; others live on."""
-        self._loop.call_exception_handler(
-            {
-                "message": f"Fatal error: {message}",
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
-        self._force_close(exc)
-
-    def _lose_soon(self, exc: BaseException | None) -> None:
-        self._lost = True
-        self._exc = exc
-        self._loop.call_soon(self._call_connection_lost)
-
-    def _connection_lost(self, exc: BaseException | None) -> None:
-        self._lost = True
-        self._exc = exc
-        self._call_connection_lost()
-
-    def _call_connection_lost(self) -> None:
-        exc = self._exc
-        self._exc = None
-        how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
-        log.event("info", "closed", self.sockname, self.peername, **how)
-        self._driver.disown(self._conn)
-        try:
-            self._protocol.connection_lost(cast("Exception | None", exc))
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as failure:
-            self._loop.call_exception_handler(
-                {
-                    "message": "protocol.connection_lost() failed",
-                    "exception": failure,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-        finally:
-            server = self._server
-            if server is not None:
-                self._server = None
-                server.detach(self)
-
-    @override
-    def on_shutdown(self) -> None:
-        # As when a process ends with open sockets: the kernel closes them and calls nobody. Only
-        # what is closing already comes to its end here.
-        if not self._closing:
-            self._conn.close()
-            self._driver.disown(self._conn)
-
-    # -- information ----------------------------------------------------------------------------
-
-    @property
-    def sockname(self) -> Any:
-        """The local address."""
-        return self._driver.local(self._conn)
-
-    @property
-    def peername(self) -> Any:
-        """The peer's address."""
-        return self._driver.remote(self._conn)
-
-    @override
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What is known under `name`, or `default`."""
-        match name:
-            case "sockname":
-                return self.sockname
-            case "peername":
-                return self.peername
-            case "tcp_info":
-                return self._conn.info()
-            case "socket":
-                if "socket" not in self._extra:
-                    self._extra["socket"] = StreamSocket(self._driver, self._conn)
-                return self._extra["socket"]
-            case _:
-                return default
