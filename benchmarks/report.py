@@ -13,7 +13,7 @@ RESULTS: Final = Path(__file__).with_name("results.json")
 README: Final = Path(__file__).parents[1] / "README.md"
 _BEGIN: Final = "<!-- measured: begin -->\n"
 _END: Final = "<!-- measured: end -->\n"
-_WIDTH: Final = 140
+_WIDTH: Final = 170
 
 Results = dict[str, Any]
 
