@@ -1,0 +1,100 @@
+"""The heap of deadlines of an endpoint."""
+
+from __future__ import annotations
+
+import random
+
+from utcp.config import Config
+from utcp.core import NEVER, Connection, Endpoint, timers
+from utcp.core.deadlines import Deadlines
+
+
+def connections(count: int) -> list[Connection]:
+    endpoint = Endpoint(Config(), bytes(16))
+    return [endpoint.connect(0, number) for number in range(count)]
+
+
+def set_deadline(deadlines: Deadlines, conn: Connection, at: int) -> None:
+    conn.timers.at[timers.RTO] = at
+    deadlines.schedule(conn)
+
+
+def test_order() -> None:
+    deadlines = Deadlines()
+    conns = connections(50)
+    random.Random(1).shuffle(conns)
+    for at, conn in enumerate(conns):
+        set_deadline(deadlines, conn, 1000 - at)
+    assert deadlines.next() == 951
+    assert deadlines.due(950) is None
+    due = []
+    while (conn_due := deadlines.due(2000)) is not None:
+        due.append(conn_due)
+    assert due == conns[::-1]
+    assert deadlines.next() == NEVER
+
+
+def test_an_earlier_deadline_replaces() -> None:
+    deadlines = Deadlines()
+    (conn,) = connections(1)
+    set_deadline(deadlines, conn, 100)
+    set_deadline(deadlines, conn, 50)
+    assert deadlines.next() == 50
+    assert deadlines.due(50) is conn
+    assert deadlines.due(200) is None
+
+
+def test_a_later_deadline_does_not() -> None:
+    # The connection is called too early, and then says when it really wants to be called.
+    deadlines = Deadlines()
+    (conn,) = connections(1)
+    set_deadline(deadlines, conn, 100)
+    set_deadline(deadlines, conn, 200)
+    assert deadlines.next() == 100
+    assert deadlines.due(100) is conn
+    deadlines.schedule(conn)
+    assert deadlines.next() == 200
+
+
+def test_no_deadline() -> None:
+    deadlines = Deadlines()
+    (conn,) = connections(1)
+    deadlines.schedule(conn)
+    assert deadlines.next() == NEVER
+
+
+def test_forgotten() -> None:
+    deadlines = Deadlines()
+    first, second = connections(2)
+    set_deadline(deadlines, first, 10)
+    set_deadline(deadlines, second, 20)
+    deadlines.forget(first)
+    deadlines.forget(first)
+    assert deadlines.next() == 20
+    assert deadlines.due(100) is second
+    assert deadlines.due(100) is None
+
+
+def test_overtaken_entries_do_not_pile_up() -> None:
+    # A keep-alive two hours away, overtaken again and again by short timers.
+    deadlines = Deadlines()
+    (conn,) = connections(1)
+    for turn in range(10_000):
+        conn.timers.at[timers.KEEPALIVE] = 10**15
+        set_deadline(deadlines, conn, turn)
+        assert deadlines.due(turn) is conn
+        conn.timers.at[timers.RTO] = NEVER
+        deadlines.schedule(conn)
+    assert len(deadlines._heap) <= 66
+    assert deadlines.next() == 10**15
+
+
+def test_connections_that_are_gone_do_not_stay_in_memory() -> None:
+    deadlines = Deadlines()
+    conns = connections(1000)
+    for conn in conns:
+        set_deadline(deadlines, conn, 10**15)
+    for conn in conns[:-1]:
+        deadlines.forget(conn)
+    assert len(deadlines._heap) <= 66
+    assert deadlines.next() == 10**15
