@@ -42,6 +42,8 @@ class Deadlines:
         """The connection is over."""
         self._valid -= conn.heap_at != NEVER
         conn.heap_at = NEVER
+        if not self._valid:
+            self._heap.clear()
         self._compact()
 
     def next(self) -> int:
