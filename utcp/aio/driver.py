@@ -438,7 +438,3 @@ class Driver:
             self._timer = None
         self.sock.close()
         self.hub.remove(self)
-
-    def info(self) -> dict[str, Any]:
-        """What the socket and the endpoint have counted, for whoever looks into trouble."""
-        return {"dropped": self.sock.dropped, "counters": self.endpoint.counters}

@@ -227,6 +227,10 @@ class Ending(_FlowControlMixin, Owner):
                 return self.peername
             case "tcp_info":
                 return self._conn.info()
+            case "counters":
+                return self._driver.endpoint.counters
+            case "socket_drops":
+                return self._driver.sock.dropped
             case "socket":
                 if "socket" not in self._extra:
                     self._extra["socket"] = StreamSocket(self._driver, self._conn)

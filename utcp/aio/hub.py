@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Hashable
 from time import monotonic_ns
@@ -75,11 +76,12 @@ class Hub:
     @staticmethod
     def of(loop: asyncio.AbstractEventLoop) -> Hub:
         """The hub of the running loop."""
-        hub = _hubs.get(loop)
-        if hub is None:
-            for other in [old for old in _hubs if old.is_closed()]:
-                _hubs.pop(other).drop()
-            _hubs[loop] = hub = Hub(loop)
+        with _lock:  # every thread may run a loop
+            hub = _hubs.get(loop)
+            if hub is None:
+                for other in [old for old in _hubs if old.is_closed()]:
+                    _hubs.pop(other).drop()
+                _hubs[loop] = hub = Hub(loop)
         return hub
 
     # -- drivers --------------------------------------------------------------------------------
@@ -199,7 +201,8 @@ class Hub:
         finally:
             for driver in list(self.drivers):
                 driver.give_up()
-            _hubs.pop(loop, None)
+            with _lock:
+                _hubs.pop(loop, None)
 
     def _wait_until(self, start: float) -> float:
         """The time until which it is worth waiting, in the loop's seconds."""
@@ -226,6 +229,7 @@ class Hub:
 
 
 _hubs = weakref.WeakKeyDictionary()
+_lock: Final = threading.Lock()
 
 
 def _name(sockname: Any) -> Hashable:

@@ -18,7 +18,7 @@ from utcp.aio import log
 from utcp.aio.ending import Ending
 from utcp.aio.override import override
 from utcp.core import Reason
-from utcp.core.events import CLOSED, EOF, FINISHED, READABLE, WRITABLE
+from utcp.core.events import ADVICE, CLOSED, EOF, FINISHED, READABLE, WRITABLE
 
 __all__ = ["Transport"]
 
@@ -38,7 +38,9 @@ class Transport(Ending):
     acknowledged them, connection_lost(exc) if that fails.
 
     `get_extra_info` knows "sockname", "peername", "socket" (a facade that looks like a TCP
-    socket) and "tcp_info" (a fresh `utcp.stats.TcpInfo`).
+    socket) and "tcp_info" (a fresh `utcp.TcpInfo`); also, of the UDP socket that a server's
+    connections share, "counters" (its `utcp.Counters`) and "socket_drops" (datagrams that found
+    its receive buffer full).
     """
 
     __slots__ = ()
@@ -67,6 +69,9 @@ class Transport(Ending):
     def _on_rare_events(self, events: int) -> None:
         if self._lost:
             return
+        if events & ADVICE:
+            trouble = self._conn.soft_error
+            log.event("warning", "trouble", self.sockname, self.peername, condition=trouble)
         if events & WRITABLE:
             self._maybe_resume_protocol()
         if events & EOF:

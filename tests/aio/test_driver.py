@@ -1,0 +1,199 @@
+"""The driver: when datagrams leave, what the timer costs, and that no failed call ends anything."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+
+from utcp.udp import LOST, TOO_BIG, WOULD_BLOCK, LinuxUdpSocket, open_socket
+
+from .conftest import FAST, Net, Recorder, caught, echo, until
+
+
+@pytest.fixture
+def net(tcp_over_udp: Net) -> Net:
+    return tcp_over_udp
+
+
+async def test_a_lone_write_leaves_at_once(net: Net) -> None:
+    async with net.handling(echo) as addr:
+        reader, writer = await net.open_connection(addr)
+        for number in range(3):
+            before = writer.get_extra_info("counters").datagrams_out
+            writer.write(b"now")
+            assert writer.get_extra_info("counters").datagrams_out == before + 1, number
+            assert await reader.readexactly(3) == b"now"
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_hundred_small_writes_of_one_turn_are_two_datagrams(net: Net) -> None:
+    async with net.handling(echo) as addr:
+        reader, writer = await net.open_connection(addr)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        before = writer.get_extra_info("counters").datagrams_out
+        for _ in range(100):
+            writer.write(b"0123456789")
+        await reader.readexactly(1000)
+        # The first at once, the rest with the next turn; perhaps an ACK of what came back.
+        assert writer.get_extra_info("counters").datagrams_out - before <= 4
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_what_callbacks_write_leaves_in_one_flush(net: Net) -> None:
+    class Chatty(Recorder):
+        def data_received(self, data: bytes) -> None:
+            for _ in range(50):
+                self.transport.write(b"answer")
+
+    async with net.serving(Chatty) as addr:
+        reader, writer = await net.open_connection(addr)
+        writer.write(b"?")
+        await reader.readexactly(300)
+        assert writer.get_extra_info("tcp_info").segs_in <= 3  # SYN-ACK, ACK, answer
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_the_timer_is_not_set_for_every_ack(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        pytest.skip("a method of uvloop's loop cannot be replaced")
+    async with net.handling(echo) as addr:
+        reader, writer = await net.open_connection(addr)
+        count = 0
+        call_later = loop.call_later
+
+        def counted(*args: Any, **kwds: Any) -> Any:
+            nonlocal count
+            count += 1
+            return call_later(*args, **kwds)
+
+        monkeypatch.setattr(loop, "call_later", counted)
+        for _ in range(1000):
+            writer.write(b"x")
+            await reader.readexactly(1)
+        monkeypatch.undo()
+        assert count < 100
+        writer.close()
+        await writer.wait_closed()
+
+
+class FaultySocket(LinuxUdpSocket):
+    """Fails now and then, in every way that a socket may without being broken."""
+
+    __slots__ = ("_random",)
+
+    def send(self, addr: Any, data: Any, segment_size: int, tos: int) -> int:
+        if not hasattr(self, "_random"):
+            self._random = random.Random(7)
+        chance = self._random.random()
+        if chance < 0.05:
+            return LOST
+        if chance < 0.15:
+            return WOULD_BLOCK
+        if chance < 0.2:
+            self._network_error(111)
+        if chance < 0.22:
+            return TOO_BIG
+        return super().send(addr, data, segment_size, tos)
+
+
+async def test_failing_sends_end_no_connection(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty = functools.partial(open_socket, implementation=FaultySocket)
+    monkeypatch.setattr("utcp.aio.client.open_socket", faulty)
+    monkeypatch.setattr("utcp.aio.server.open_socket", faulty)
+    config = replace(FAST, rto_initial=0.02, rto_min=0.005, max_segment_size=1460, msl=0.5)
+    data = random.Random(1).randbytes(2 << 20)
+    async with net.handling(echo, config=config) as addr:
+        reader, writer = await net.open_connection(addr, config=config)
+
+        async def send() -> None:
+            for start in range(0, len(data), 10_000):
+                writer.write(data[start : start + 10_000])
+                await writer.drain()
+            writer.write_eof()
+
+        sending = asyncio.create_task(send())
+        assert await reader.read() == data
+        await sending
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_descriptor_closed_behind_our_back_ends_its_connections(net: Net) -> None:
+    async with net.serving(functools.partial(Recorder, keep_open=True)) as addr:
+        transport, protocol = await net.create_connection(Recorder, addr)
+        with caught(asyncio.get_running_loop()) as contexts:
+            transport._driver._on_broken(OSError(9, "Bad file descriptor"))
+            await protocol.lost
+        assert "failed" in contexts[0]["message"]
+        assert isinstance(protocol.exc, ConnectionAbortedError)
+        for one in transport._driver.hub.drivers:
+            for owner in one.owners():
+                owner.abort()
+
+
+async def test_nothing_is_logged_unless_asked_for(net: Net, capfd: Any) -> None:
+    async with net.handling(echo) as addr:
+        _, writer = await net.open_connection(addr)
+        writer.close()
+        await writer.wait_closed()
+    assert capfd.readouterr() == ("", "")
+    assert not structlog.is_configured()
+
+
+@pytest.mark.parametrize("how", ["logging", "structlog"])
+async def test_what_is_logged(net: Net, how: str, caplog: Any) -> None:
+    seen: list[dict[str, Any]] = []
+    if how == "structlog":
+
+        def keep(_: Any, level: str, event: Any) -> Any:
+            seen.append(event | {"level": level})
+            raise structlog.DropEvent
+
+        structlog.configure(processors=[keep])
+    else:
+        caplog.set_level(logging.INFO, "utcp")
+    try:
+        async with net.handling(echo) as addr:
+            _, writer = await net.open_connection(addr)
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        structlog.reset_defaults()
+    if how == "logging":
+        seen = [{"event": record.message} | vars(record) for record in caplog.records]
+    events = [event["event"] for event in seen]
+    assert events[0] == "listening"
+    assert sorted(events[1:]) == ["closed", "closed", "established", "established"]
+    assert all(event["local"] for event in seen)
+    assert {event["peer"] for event in seen if "peer" in event} > {addr}
+
+
+async def test_malformed_datagrams_are_logged_at_a_bounded_rate(net: Net, caplog: Any) -> None:
+    caplog.set_level(logging.WARNING, "utcp")
+    loop = asyncio.get_running_loop()
+    async with net.serving(Recorder) as addr:
+        transport, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=addr
+        )
+        for size in range(40):
+            transport.sendto(b"\x50" + bytes(size % 8))
+        _, writer = await net.open_connection(addr)
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: caplog.records)
+        transport.close()
+    assert len([record for record in caplog.records if record.message == "malformed"]) == 1
