@@ -120,7 +120,7 @@ def test_what_is_out_of_order_survives_the_buffer_it_came_in() -> None:
         buffer = bytearray(64)
         for seq in (6, 1):
             data = encode_segment(
-                ACK, s.peer_iss + seq, (s.iss or 0) + 1, 65_535, (), s.payload(seq, seq + 5)
+                ACK, s.peer_iss + seq, (s.iss or 0) + 1, 65_535, [], s.payload(seq, seq + 5)
             )
             buffer[: len(data)] = data
             s.endpoint.receive(s.now, s.peer, buffer, len(data))

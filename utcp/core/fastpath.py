@@ -99,14 +99,16 @@ def _run(
         rcv.ts_recent = stamps >> 32
         rcv.ts_recent_at = now
     wnd = (word & 0xFFFF) << snd.snd_wscale
+    last = seq + total - len(views[-1]) if views else seq
     if not total or ack != una or wnd != snd.snd_wnd:
-        acks.process(conn, now, seq, ack, wnd, total, False, None)
+        acks.process(conn, now, last, ack, wnd, total, False, None)
     else:
         # All that `process` would do.
         conn.last_heard_at = now
         conn.keepalive_probes = 0
-        snd.snd_wl1 = seq
-        snd.snd_wl2 = ack
+        if snd.snd_wl1 <= last:
+            snd.snd_wl1 = last
+            snd.snd_wl2 = ack
     if total:
         first = len(views[0])
         if first > rcv.rcv_mss:

@@ -1,0 +1,230 @@
+"""Header prediction is a short cut, not another protocol: whatever arrives, a connection that
+takes it and one whose every segment goes through `arrival` end up the same."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utcp.config import Config
+from utcp.core import Connection, Endpoint, State, fastpath
+from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
+from utcp.testing import MS, SECOND, encode_segment
+
+ISS = 0xFFFF_F000  # the peer's, close to the wrap
+MSS = 100
+TS = 8
+PEER = "peer"
+
+
+def stamps(ts_val: int, ts_ecr: int = 0) -> tuple[int, bytes]:
+    return TS, (ts_val & 0xFFFF_FFFF).to_bytes(4, "big") + ts_ecr.to_bytes(4, "big")
+
+
+def segment(
+    conn_iss: int,
+    flags: int,
+    seq: int,
+    ack: int,
+    size: int,
+    *,
+    window: int = 1000,
+    ts_val: int = 10,
+    shape: int = 0,
+) -> bytes:
+    """`seq` and `ack` are relative; `shape` says in which order the options stand."""
+    nops = [(1, b""), (1, b"")]
+    options = ([*nops, stamps(ts_val)], [stamps(ts_val), *nops], [], [*nops, stamps(ts_val), (5, bytes(8))])
+    payload = bytes((seq + i) & 0xFF for i in range(size))
+    return encode_segment(flags, ISS + seq, conn_iss + ack, window, options[shape], payload)
+
+
+class Side:
+    """One endpoint with one established connection."""
+
+    def __init__(self, predicting: bool, *, ecn: bool, sack: bool) -> None:
+        config = Config(recv_buffer=4096, ecn=ecn, sack=sack, max_segment_size=MSS + 12)
+        self.endpoint = Endpoint(config, bytes(range(16)))
+        self.predicting = predicting
+        self.now = SECOND
+        self.conn: Connection = self.endpoint.connect(self.now, PEER)
+        self.events = 0
+        self.out: list[tuple[bytes, int, int]] = []
+        self.read: list[bytes] = []
+        self.turn()
+        self.now += MS
+        options = [(2, (MSS + 12).to_bytes(2, "big")), stamps(1), (3, bytes((2,)))]
+        if sack:
+            options.append((4, b""))
+        flags = SYN | ACK | (ECE if ecn else 0)
+        syn_ack = encode_segment(flags, ISS, self.conn.snd.iss + 1, 4000, options)
+        self.arrive(syn_ack, len(syn_ack), 0)
+        assert self.conn.state is State.ESTABLISHED
+
+    def arrive(self, data: bytes, stride: int, ecn: int) -> None:
+        """Every segment goes through `arrival` if this side does not predict."""
+        with ExitStack() as stack:
+            if not self.predicting:
+                unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
+                stack.enter_context(unpredicted)
+            self.endpoint.receive(self.now, PEER, data, len(data), stride, ecn)
+
+    def turn(self) -> None:
+        while (conn := self.endpoint.poll_ready()) is not None:
+            self.events |= conn.take_events()
+        self.endpoint.settle()
+        while (burst := self.endpoint.poll_transmit(self.now)) is not None:
+            self.out.append((burst.data, burst.segment_size, burst.tos))
+
+    def picture(self) -> tuple[object, ...]:
+        """All there is to know, but what is only looked at while one ACK is processed."""
+        conn, snd, rcv = self.conn, self.conn.snd, self.conn.rcv
+        return (
+            conn.state, conn.reason, conn.at_eof, conn.segs_in, conn.last_heard_at,
+            conn.keepalive_probes, conn.queued, tuple(conn.timers.at), conn.info(),
+            snd.snd_una, snd.snd_nxt, snd.snd_wnd, snd.snd_wl1, snd.snd_wl2, snd.max_snd_wnd,
+            snd.retries, snd.probes,
+            snd.cwnd_limited, snd.cwr_pending, snd.buffer.start, snd.buffer.end,
+            snd.flight.pipe, snd.flight.lost_bytes, snd.loss.state, snd.loss.dup_acks,
+            rcv.rcv_nxt, rcv.rcv_adv, rcv.rcv_mss, rcv.last_ack_sent, rcv.fin_seq, rcv.ack_now,
+            rcv.ece, rcv.ts_recent, rcv.ts_recent_at, rcv.total, rcv.buffer.size,
+            tuple(rcv.reassembly.starts), tuple(rcv.reassembly.ends),
+            self.endpoint.counters.segments_in, self.endpoint.counters.malformed,
+            self.events, self.out, self.read, self.endpoint.poll_timeout(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. `skew` of a segment shifts its sequence number from where it would be in
+    order; `behind` is how far its acknowledgment lies below SND.NXT, -2: it is SND.UNA."""
+
+    segments: list[tuple[int, int, int, int, int, int, int]]
+    ecn: int
+    wait_ms: int
+    write: int
+    read: int
+    close: bool
+
+
+FLAGS = st.sampled_from([ACK] * 12 + [ACK | PSH] * 6 + [ACK | FIN, ACK | ECE, ACK | CWR, ACK | PSH | ECE, 0, PSH, RST])  # fmt: skip
+SEGMENTS = st.tuples(
+    FLAGS,
+    st.sampled_from([0] * 20 + [-MSS, -1, 1, MSS, 5 * MSS, 4000]),  # skew
+    st.sampled_from([MSS] * 12 + [0, 0, 1, 50]),  # size
+    st.sampled_from([0] * 6 + [-2] * 4 + [1, MSS, 2 * MSS, 5 * MSS, 100_000, -1]),  # behind
+    st.sampled_from([1000] * 10 + [0, 1, 999, 65_535]),  # window
+    st.sampled_from([0] * 10 + [1, 5, -3]),  # newer timestamp
+    st.sampled_from([0] * 15 + [1, 2, 3]),  # shape
+)
+STEPS = st.lists(
+    st.builds(
+        Step,
+        segments=st.lists(SEGMENTS, min_size=1, max_size=8),
+        ecn=st.sampled_from([0, 2, 2, 2, 3]),
+        wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250]),
+        write=st.sampled_from([0, 0, 0, 1, 100, 5000]),
+        read=st.sampled_from([0, -1, -1, -1, 30, 1000]),
+        close=st.integers(0, 40).map(lambda n: n == 0),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def train(side: Side, step: Step, ts_val: int) -> list[tuple[bytes, int]]:
+    """The segments of a step as buffers, equally long ones together, as UDP_GRO would."""
+    conn = side.conn
+    seq = conn.rcv.rcv_nxt - conn.rcv.irs
+    sent = conn.snd.snd_nxt - conn.snd.iss
+    buffers: list[tuple[bytes, int]] = []
+    for flags, skew, size, behind, window, newer, shape in step.segments:
+        ts_val += newer
+        at = max(seq + skew, 0)
+        ack = max(sent - behind, 0) if behind >= -1 else conn.snd.snd_una - conn.snd.iss
+        data = segment(
+            conn.snd.iss, flags, at, ack, size, window=window, ts_val=ts_val, shape=shape
+        )
+        if not skew:
+            seq += size
+        if buffers:
+            last, stride = buffers[-1]
+            if len(last) % stride == 0 and len(data) <= stride:
+                buffers[-1] = last + data, stride
+                continue
+        buffers.append((data, len(data)))
+    return buffers
+
+
+@settings(max_examples=400)
+@given(steps=STEPS, ecn=st.booleans(), sack=st.booleans())
+def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> None:
+    fast = Side(True, ecn=ecn, sack=sack)
+    slow = Side(False, ecn=ecn, sack=sack)
+    ts_val = 10
+    for step in steps:
+        for side in (fast, slow):
+            if step.write and side.conn.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+                side.conn.write(bytes(step.write))
+            side.turn()
+        buffers = train(fast, step, ts_val)
+        ts_val += sum(max(newer, 0) for *_, newer, _ in step.segments)
+        for side in (fast, slow):
+            side.now += step.wait_ms * MS
+            side.endpoint.handle_timeout(side.now)
+            side.turn()
+            for data, stride in buffers:
+                side.arrive(data, stride, step.ecn)
+        assert fast.picture() == slow.picture()
+        for side in (fast, slow):
+            side.turn()
+            if step.read:
+                side.read.append(side.conn.read(step.read))
+            if step.close:
+                side.conn.close()
+            side.turn()
+        assert fast.picture() == slow.picture()
+
+
+def test_a_window_that_is_nearly_full() -> None:
+    for side in (Side(True, ecn=False, sack=False), Side(False, ecn=False, sack=False)):
+        iss = side.conn.snd.iss
+        for first in (0, 25):
+            data = b"".join(segment(iss, ACK, 1 + (first + i) * MSS, 1, MSS) for i in range(25))
+            side.arrive(data, MSS + 24, 0)
+        assert side.conn.readable == 4096
+
+
+def test_text_does_not_run_over_a_fin_that_came_early() -> None:
+    for side in (Side(True, ecn=False, sack=False), Side(False, ecn=False, sack=False)):
+        iss = side.conn.snd.iss
+        data = segment(iss, ACK | FIN, 151, 1, 0)
+        side.arrive(data, len(data), 0)
+        for first in (1, 101):
+            data = segment(iss, ACK, first, 1, MSS)
+            side.arrive(data, len(data), 0)
+        assert side.conn.readable == 150
+        assert side.conn.state is State.CLOSE_WAIT
+
+
+def test_trains_are_taken_as_one() -> None:
+    side = Side(True, ecn=False, sack=False)
+    iss = side.conn.snd.iss
+    data = b"".join(segment(iss, ACK, 1 + i * MSS, 1, MSS) for i in range(20))
+    before = len(side.conn.rcv.buffer._pieces)
+    side.arrive(data, MSS + 24, 0)
+    assert len(side.conn.rcv.buffer._pieces) - before == 20
+    assert side.conn.segs_in == 21
+    assert side.conn.readable == 2000
+    assert side.conn.read() == bytes((1 + i) & 0xFF for i in range(2000))
+    side.turn()
+    # One ACK for all of it.
+    assert len(side.out[-1][0]) == 24
+
+
+def test_the_word_before_the_timestamps_is_the_one_that_is_sent() -> None:
+    assert segment(0, ACK, 0, 0, 0)[12:16] == TIMESTAMPS_WORD.to_bytes(4, "big")
