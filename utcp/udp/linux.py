@@ -140,7 +140,10 @@ class LinuxUdpSocket(UdpSocket):
             self._read_ancillary(ancillary)
         if self._wildcard:
             path = self._paths.get((addr, self._info))
-            self.addr = self._learn_path(addr) if path is None else path
+            self.addr = path = self._learn_path(addr) if path is None else path
+            # RFC 9293 §3.9.2.3 (MUST-57): what was sent to many is not for a connection.
+            if not path.local:
+                return 0
         elif not self._connected:
             self.addr = addr
         return length
@@ -351,9 +354,12 @@ def _path(remote: tuple[Any, ...], pktinfo: bytes) -> Path:
     """Return the way of a datagram from `remote` that came with `pktinfo`."""
     if len(pktinfo) == _PKTINFO4.size:
         _, ours, destination = _PKTINFO4.unpack(pktinfo)
-        # "Ours" differs for broadcasts, and is unset in the error queue.
-        return Path(remote, socket.inet_ntoa(ours if any(ours) else destination))
+        # "Ours" differs for broadcast and multicast, and is unset in the error queue.
+        to_many = any(ours) and ours != destination
+        return Path(remote, "" if to_many else socket.inet_ntoa(destination))
     packed, ifindex = _PKTINFO6.unpack(pktinfo)
+    if packed[0] == 0xFF:
+        return Path(remote, "")
     return _make_path(remote, socket.inet_ntop(socket.AF_INET6, packed), ifindex)
 
 

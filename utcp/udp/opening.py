@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import socket
 import sys
 from typing import Any, Final
@@ -62,6 +64,9 @@ def open_socket(
         if own is not None:
             _bind(own, local_addr, remote_addr, reuse_port=reuse_port, ipv6_only=ipv6_only)
         if remote_addr is not None:
+            # RFC 9293 §3.9.1.1 (MUST-46): the kernel refuses a broadcast address by itself.
+            if ipaddress.ip_address(remote_addr[0]).is_multicast:
+                raise OSError(errno.ENETUNREACH, f"{remote_addr[0]} is a multicast address")
             sock.connect(remote_addr)
         elif _port(sock) == 0:
             sock.bind(("", 0))
