@@ -203,3 +203,48 @@ def test_several_loops_one_after_another() -> None:
         assert not hub._hubs
         """
     )
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_peer_whose_program_has_ended_does_not_hold_up_a_close(runner: str) -> None:
+    client = """
+        import asyncio, sys, utcp
+
+        async def main():
+            config = utcp.Config(linger=0.0)
+            _, writer = await utcp.open_connection("127.0.0.1", int(sys.argv[1]), config=config)
+            writer.write(b"all")
+            writer.close()
+            await writer.wait_closed()
+
+        asyncio.run(main())
+    """
+    out = run(
+        f"""
+        import asyncio, sys, time, uvloop, utcp
+
+        async def handle(reader, writer):
+            data = await reader.read()
+            await gone.wait()
+            writer.close()
+            async with asyncio.timeout(5):
+                await writer.wait_closed()
+            done.set_result(data)
+
+        async def main():
+            global gone, done
+            gone = asyncio.Event()
+            done = asyncio.get_running_loop().create_future()
+            async with await utcp.start_server(handle, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-c", sys.argv[1], str(port))
+                assert await process.wait() == 0
+                gone.set()
+                print(await done)
+
+        {runner}(main())
+        """,
+        textwrap.dedent(client),
+    )
+    assert out == "b'all'\n"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from utcp.aio.server import Server
     from utcp.config import Config
 
-__all__ = ["Driver", "Owner"]
+__all__ = ["Driver", "Owner", "is_abandoned"]
 
 # Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
 # More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
@@ -40,6 +40,18 @@ _MALFORMED_LOG_NS: Final = 1_000_000_000
 _ACKNOWLEDGED: Final = frozenset((State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED))
 # States in which no byte has been taken from the application yet.
 _OPENING: Final = frozenset((State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED))
+
+
+def is_abandoned(conn: Connection) -> bool:
+    """Whether all bytes of both sides are delivered, and the peer's socket is gone already.
+
+    Then only the acknowledgment of our FIN lacks, and ICMP says that nobody is left to send it.
+    The connection itself goes on until its retries are used up (RFC 5927 §5.2), but nothing
+    depends on its outcome.
+    """
+    return (
+        conn.state is State.LAST_ACK and not conn.buffered and conn.soft_error == "port unreachable"
+    )
 
 
 class Owner:
@@ -204,6 +216,7 @@ class Driver:
             self._on_broken(exc)
         finally:
             self.running = False
+            self._settle()  # once more: after Ctrl-C in a callback nothing may be lost
         if self._counters.malformed != self._malformed:
             self._log_malformed()
         if self.loose:
@@ -408,7 +421,7 @@ class Driver:
 
     def unfinished(self) -> tuple[bool, bool]:
         """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
-        states = [conn.state for conn in self.endpoint.connections()]
+        states = [c.state for c in self.endpoint.connections() if not is_abandoned(c)]
         return (
             any(state not in _ACKNOWLEDGED for state in states),
             any(state is State.FIN_WAIT_2 for state in states),

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from utcp import errors
 from utcp.aio import log
+from utcp.aio.driver import is_abandoned
 from utcp.aio.ending import Ending
 from utcp.aio.override import override
 from utcp.core import Reason
@@ -72,6 +73,9 @@ class Transport(Ending):
         if events & ADVICE:
             trouble = self._conn.soft_error
             log.event("warning", "trouble", self.sockname, self.peername, condition=trouble)
+            if self._closing and is_abandoned(self._conn):
+                self._connection_lost(None)
+                return
         if events & WRITABLE:
             self._maybe_resume_protocol()
         if events & EOF:
