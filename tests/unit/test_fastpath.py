@@ -14,6 +14,7 @@ from utcp.config import Config
 from utcp.core import Connection, Endpoint, State, fastpath
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
+from utcp.testing.segment_view import Option
 
 ISS = 0xFFFF_F000  # the peer's, close to the wrap
 MSS = 100
@@ -37,8 +38,13 @@ def segment(
     shape: int = 0,
 ) -> bytes:
     """`seq` and `ack` are relative; `shape` says in which order the options stand."""
-    nops = [(1, b""), (1, b"")]
-    options = ([*nops, stamps(ts_val)], [stamps(ts_val), *nops], [], [*nops, stamps(ts_val), (5, bytes(8))])
+    nops: list[Option] = [(1, b""), (1, b"")]
+    options: tuple[list[Option], ...] = (
+        [*nops, stamps(ts_val)],
+        [stamps(ts_val), *nops],
+        [],
+        [*nops, stamps(ts_val), (5, bytes(8))],
+    )
     payload = bytes((seq + i) & 0xFF for i in range(size))
     return encode_segment(flags, ISS + seq, conn_iss + ack, window, options[shape], payload)
 
@@ -111,7 +117,8 @@ class Step:
     close: bool
 
 
-FLAGS = st.sampled_from([ACK] * 12 + [ACK | PSH] * 6 + [ACK | FIN, ACK | ECE, ACK | CWR, ACK | PSH | ECE, 0, PSH, RST])  # fmt: skip
+RARE_FLAGS = [ACK | FIN, ACK | ECE, ACK | CWR, ACK | PSH | ECE, 0, PSH, RST]
+FLAGS = st.sampled_from([ACK] * 12 + [ACK | PSH] * 6 + RARE_FLAGS)
 SEGMENTS = st.tuples(
     FLAGS,
     st.sampled_from([0] * 20 + [-MSS, -1, 1, MSS, 5 * MSS, 4000]),  # skew
