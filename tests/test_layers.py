@@ -34,7 +34,8 @@ NOT_IN_CORE: Final = {
 CORE: Final = (
     "events sample seq state timers transmit",
     "segment",
-    "cc deadlines listener reassembly recv_buffer rtt scoreboard resets secrets send_buffer timewait",
+    "cc deadlines listener reassembly recv_buffer resets rtt scoreboard secrets send_buffer "
+    "timewait",
     "flight receiver teardown",
     "handshake loss",
     "ack output sender timeouts",
