@@ -103,13 +103,13 @@ class FaultySocket(LinuxUdpSocket):
         if not hasattr(self, "_random"):
             self._random = random.Random(7)
         chance = self._random.random()
-        if chance < 0.05:
+        if chance < 0.03:
             return LOST
-        if chance < 0.15:
+        if chance < 0.13:
             return WOULD_BLOCK
         if chance < 0.2:
             self._network_error(111)
-        if chance < 0.22:
+        if chance < 0.21:
             return TOO_BIG
         return super().send(addr, data, segment_size, tos)
 
@@ -118,8 +118,10 @@ async def test_failing_sends_end_no_connection(net: Net, monkeypatch: pytest.Mon
     faulty = functools.partial(open_socket, implementation=FaultySocket)
     monkeypatch.setattr("utcp.aio.client.open_socket", faulty)
     monkeypatch.setattr("utcp.aio.server.open_socket", faulty)
-    config = replace(FAST, rto_initial=0.02, rto_min=0.005, max_segment_size=1460, msl=0.5)
-    data = random.Random(1).randbytes(2 << 20)
+    config = replace(
+        FAST, rto_initial=0.02, rto_min=0.005, rto_max=0.05, max_segment_size=1460, msl=0.2
+    )
+    data = random.Random(1).randbytes(1 << 20)
     async with net.handling(echo, config=config) as addr:
         reader, writer = await net.open_connection(addr, config=config)
 
