@@ -27,9 +27,14 @@ def run(program: str, *arguments: str) -> str:
         timeout=50,
         check=False,
     )
-    assert done.stderr == ""
+    assert complaints(done.stderr) == []
     assert done.returncode == 0
     return done.stdout
+
+
+def complaints(err: str) -> list[str]:
+    """What a program said on stderr, without asyncio's remarks on a machine that is busy."""
+    return [line for line in err.splitlines() if not line.startswith("Executing <")]
 
 
 SERVER: Final = """
@@ -93,7 +98,7 @@ def test_what_was_written_gets_out_after_main_has_returned(runner: str, size: in
             port,
         )
         out, err = server.communicate(timeout=30)
-        assert err == ""
+        assert complaints(err) == []
         assert out == f"{size}\n"
         assert server.returncode == 0
 
