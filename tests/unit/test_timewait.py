@@ -169,4 +169,4 @@ def test_a_record_is_small() -> None:
     size = sys.getsizeof(record) + sum(
         sys.getsizeof(getattr(record, name)) for name in record.__slots__
     )
-    assert size < 420
+    assert size < 250

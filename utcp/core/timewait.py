@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import segment
 from utcp.core.segment import ACK, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32, unwrap
+from utcp.core.timers import NEVER
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _ISS_STEP: Final = 0x1_0000 + 2  # beyond any window that was not scaled, as Linux steps
 _MS: Final = 1_000_000
+_NEVER_BEFORE: Final = -NEVER
+# SND.NXT, RCV.NXT, TS.Recent, offset of our timestamps, window as sent, timestamps agreed
+_NUMBERS: Final = Struct(">IIIIH?")
 
 # What `segment_arrives` says.
 DROP: Final = 0
@@ -22,39 +27,54 @@ REOPEN: Final = 3  # a SYN that begins a new connection
 
 
 class TimeWait:
-    """One finished connection. Sequence numbers are as on the wire, times in nanoseconds."""
+    """One finished connection. Sequence numbers are as on the wire, times in nanoseconds.
 
-    __slots__ = (
-        "challenged_at",
-        "expires_at",
-        "last_sent_at",
-        "rcv_nxt32",
-        "snd_nxt32",
-        "ts_offset",
-        "ts_ok",
-        "ts_recent",
-        "window",
-    )
+    There may be tens of thousands of these, so what is only read when a segment comes is packed.
+    """
+
+    __slots__ = ("_numbers", "challenged_at", "expires_at", "last_sent_at")
 
     def __init__(self, conn: Connection, now: int) -> None:
         self.expires_at = now
         self.last_sent_at = now
-        self.challenged_at = -1 << 62
-        self.snd_nxt32 = conn.snd.snd_nxt & MASK32
-        self.rcv_nxt32 = conn.rcv.rcv_nxt & MASK32
-        self.window = conn.rcv.offer_window()
-        self.ts_ok = conn.ts_ok
-        self.ts_recent = conn.rcv.ts_recent
-        self.ts_offset = conn.ts_offset
+        self.challenged_at = _NEVER_BEFORE
+        self._numbers = _NUMBERS.pack(
+            conn.snd.snd_nxt & MASK32,
+            conn.rcv.rcv_nxt & MASK32,
+            conn.rcv.ts_recent,
+            conn.ts_offset,
+            conn.rcv.offer_window(),
+            conn.ts_ok,
+        )
+
+    @property
+    def snd_nxt32(self) -> int:
+        """SND.NXT, as on the wire."""
+        return _word(self._numbers, 0)
+
+    @property
+    def rcv_nxt32(self) -> int:
+        """RCV.NXT, as on the wire."""
+        return _word(self._numbers, 4)
+
+    @property
+    def ts_recent(self) -> int:
+        """TS.Recent (RFC 7323 §4.3)."""
+        return _word(self._numbers, 8)
+
+    @property
+    def ts_ok(self) -> bool:
+        """Whether timestamps were agreed."""
+        return bool(self._numbers[-1])
 
     def ack(self, now: int) -> bytes:
         """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>"""
         self.last_sent_at = now
+        snd_nxt32, rcv_nxt32, ts_recent, ts_offset, window, ts_ok = _NUMBERS.unpack(self._numbers)
         options = b""
-        if self.ts_ok:
-            ts_val = now // _MS + self.ts_offset & MASK32
-            options = segment.timestamps_option(ts_val, self.ts_recent)
-        return segment.build(ACK, self.window, self.snd_nxt32, self.rcv_nxt32, options)
+        if ts_ok:
+            options = segment.timestamps_option(now // _MS + ts_offset & MASK32, ts_recent)
+        return segment.build(ACK, window, snd_nxt32, rcv_nxt32, options)
 
     def segment_arrives(
         self, now: int, seg: Segment, *, listening: bool, timestamps: bool, interval_ns: int
@@ -74,7 +94,8 @@ class TimeWait:
         if flags & FIN and seq + seg.length() == self.rcv_nxt32:
             # RFC 9293 §3.10.7.4 step 5: the peer's FIN again. Acknowledge, wait 2 MSL anew.
             if seg.has_timestamps and not self._older(seg):
-                self.ts_recent = seg.ts_val
+                numbers = self._numbers
+                self._numbers = numbers[:8] + seg.ts_val.to_bytes(4) + numbers[12:]
             return ANSWER_AND_RESTART
         if seq == self.rcv_nxt32 and seg.length() == 0:
             return DROP
@@ -110,3 +131,7 @@ class TimeWait:
         if 0 < above < 0x8000_0000:
             return iss
         return self.snd_nxt32 + _ISS_STEP & MASK32
+
+
+def _word(numbers: bytes, at: int) -> int:
+    return int.from_bytes(numbers[at : at + 4])
