@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from utcp.core.cc import CongestionControl
 
 __all__ = ["Config"]
 
@@ -95,8 +98,9 @@ class Config:
     """Unanswered probes before the connection is given up (MUST-29: never a single one)."""
 
     # -- congestion control ---------------------------------------------------------------------
-    congestion_control: str = "reno"
-    """Name of the congestion control algorithm (RFC 5681)."""
+    congestion_control: str | type[CongestionControl] = "cubic"
+    """Congestion control: "cubic" (RFC 9438), "reno" (RFC 5681, 6582), or a class of your own,
+    derived from `utcp.core.cc.CongestionControl`."""
     initial_window: int = 10
     """Initial congestion window, segments (RFC 6928)."""
 
@@ -127,8 +131,7 @@ class Config:
             raise ValueError("rto_max must not be below rto_min or rto_initial")
         if self.retries2 <= self.retries1:
             raise ValueError("retries2 must be greater than retries1")
-        if self.congestion_control not in _CONGESTION_CONTROLS:
-            raise ValueError(f"unknown congestion_control {self.congestion_control!r}")
+        _check_congestion_control(self.congestion_control)
 
     def ns(self, name: str) -> int:
         """The duration called `name`, in whole nanoseconds."""
@@ -136,7 +139,16 @@ class Config:
         return round(seconds * _NS)
 
 
-_CONGESTION_CONTROLS: Final = ("reno",)
+def _check_congestion_control(control: object) -> None:
+    if isinstance(control, str):
+        if control not in _CONGESTION_CONTROLS:
+            raise ValueError(f"unknown congestion_control {control!r}")
+    elif not isinstance(control, type) or not hasattr(control, "on_ack"):
+        # The base class is the core's, and this module imports nothing of it.
+        raise TypeError("congestion_control must be a name or a CongestionControl class")
+
+
+_CONGESTION_CONTROLS: Final = ("cubic", "reno")
 
 _DAY: Final = 86_400.0
 _RANGES: Final = (

@@ -114,13 +114,19 @@ def _congestion(conn: Connection, now: int, ece: bool) -> None:
     if flags & loss.REDUCE:
         # RFC 3168 §6.1.2: CWR tells of any reduction, whatever caused it.
         snd.cwr_pending = conn.ecn_ok
-        snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una)
+        snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una + sample.acked)
     if ece and conn.ecn_ok:
         sample.ece = True
         if snd.loss.on_ece(snd.snd_una, snd.snd_nxt):
             # RFC 3168 §6.1.2: react once for a window of data.
             snd.cwr_pending = True
-            snd.cc.on_ecn(now, snd.snd_nxt - snd.snd_una)
+            if snd.cc.cwnd <= snd.mss:
+                # RFC 3168 §6.1.2: the window cannot get smaller, so the time-out is waited for.
+                snd.hold_until = now + snd.rtt.rto_ns
+            snd.cc.on_ecn(now, snd.snd_nxt - snd.snd_una + sample.acked)
+    sample.una = snd.snd_una
+    sample.snd_nxt = snd.snd_nxt
+    sample.srtt_ns = snd.rtt.srtt_ns
     snd.cc.on_ack(sample)
 
 

@@ -441,5 +441,5 @@ def snapshot(conn: Connection) -> TcpInfo:
         segs_in=conn.segs_in,
         total_retrans=conn.total_retrans,
         options=tuple(name for name, agreed in flags if agreed),
-        congestion_control=conn.config.congestion_control,
+        congestion_control=snd.cc.name,
     )

@@ -59,9 +59,15 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
 def _new_end(conn: Connection, now: int) -> int:
     """How far new data and FIN may go now."""
     snd = conn.snd
-    if snd.snd_nxt == snd.snd_una and now - snd.last_sent_at > snd.rtt.rto_ns:
+    if snd.hold_until > now:
+        conn.timers.at[timers.PERSIST] = snd.hold_until
+        return snd.snd_nxt
+    idle_ns = now - snd.last_sent_at
+    if snd.snd_nxt == snd.snd_una and idle_ns > snd.rtt.rto_ns:
         # RFC 5681 §4.1: after more than one RTO of silence the congestion window is stale.
-        snd.cc.on_idle(now, snd.rtt.rto_ns)
+        snd.cc.on_idle(now, idle_ns, snd.rtt.rto_ns)
+        # Nothing may leave even now; but this silence has been accounted for.
+        snd.last_sent_at = now
     end = snd.new_data_end(snd.smss - _options_size(conn))
     if snd.fin_queued and end == snd.buffer.end and end < snd.snd_una + snd.snd_wnd:
         # The FIN has a sequence number, so it needs room in the window as data does.

@@ -7,6 +7,7 @@ on the hot path. In the order of filling:
     flight.ack      prior_in_flight, acked, delivered, rtt_ns
     flight.sack     sacked, delivered, dsack, rtt_ns where the cumulative ACK gave none
     loss.on_ack     lost, in_recovery, in_flight
+    caller          una, snd_nxt, srtt_ns
     cc.on_ack       reads
 
 A part reads only what stands above its own line. Sizes are bytes of sequence space, so SYN and
@@ -33,6 +34,9 @@ class AckSample:
         "prior_in_flight",
         "rtt_ns",
         "sacked",
+        "snd_nxt",
+        "srtt_ns",
+        "una",
     )
 
     def __init__(self) -> None:
@@ -64,3 +68,8 @@ class AckSample:
         self.dsack = 0
         # The ACK carried ECN-Echo (RFC 3168 §6.1.2).
         self.ece = False
+        # SND.UNA after this ACK, and SND.NXT: what rounds are counted by.
+        self.una = 0
+        self.snd_nxt = 0
+        # The smoothed round-trip time with this ACK's sample in it, 0 if there was none yet.
+        self.srtt_ns = 0

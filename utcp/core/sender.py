@@ -31,6 +31,7 @@ class Sender:
         "cwr_pending",
         "fin_queued",
         "flight",
+        "hold_until",
         "iss",
         "last_sent_at",
         "loss",
@@ -86,6 +87,7 @@ class Sender:
         self.retries = 0  # consecutive time-outs without an answer
         self.progress_at = NEVER  # since when the oldest byte in flight waits
         self.last_sent_at = NEVER
+        self.hold_until = 0  # no new data before that, because of congestion marks
         self.cwnd_limited = False
         self.cwr_pending = False
 

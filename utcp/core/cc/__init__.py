@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Final
 
 from utcp.core.cc.base import CongestionControl
+from utcp.core.cc.cubic import Cubic
 from utcp.core.cc.reno import Reno
 
-__all__ = ["ALGORITHMS", "CongestionControl", "create"]
+__all__ = ["ALGORITHMS", "CongestionControl", "Cubic", "Reno", "create"]
 
-ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {"reno": Reno}
+ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {"cubic": Cubic, "reno": Reno}
 """The algorithms by the name that `Config.congestion_control` takes."""
 
 
-def create(name: str, mss: int, initial_window_segments: int) -> CongestionControl:
-    """A controller of the algorithm called `name`, in its initial state.
+def create(
+    algorithm: str | type[CongestionControl], mss: int, initial_window_segments: int
+) -> CongestionControl:
+    """A controller in its initial state: of the algorithm that has this name, or of this class.
 
     Raises `ValueError` if there is none of this name.
     """
-    algorithm = ALGORITHMS.get(name)
-    if algorithm is None:
-        raise ValueError(f"unknown congestion control {name!r}, not one of {sorted(ALGORITHMS)}")
-    return algorithm(mss, initial_window_segments)
+    if not isinstance(algorithm, str):
+        return algorithm(mss, initial_window_segments)
+    if algorithm not in ALGORITHMS:
+        known = sorted(ALGORITHMS)
+        raise ValueError(f"unknown congestion control {algorithm!r}, not one of {known}")
+    return ALGORITHMS[algorithm](mss, initial_window_segments)

@@ -7,36 +7,45 @@ put through. What it need not do: detect losses (`loss`), decide what is resent 
 count what is in the network: the sender transmits while `flight.pipe` is below `cwnd` (RFC 6675),
 so there is no inflating by duplicate ACKs and no deflating afterwards either.
 
-Writing one takes some dozens of lines. Derive from `CongestionControl` and override what differs:
+Writing one takes some dozens of lines. Derive from `CongestionControl` and override what differs;
+nearly always that is `avoid`, how the window grows in congestion avoidance, and two numbers:
 
     class Gentle(CongestionControl):
         __slots__ = ()
+        name = "gentle"
+        beta_loss = 70
 
-        def on_ack(self, sample: AckSample) -> None:
-            if sample.acked and sample.cwnd_limited and not sample.in_recovery:
-                self.cwnd += self.mss * self.mss // self.cwnd
+        def avoid(self, sample: AckSample, acked: int) -> None:
+            self.cwnd += self.mss * acked // (2 * self.cwnd)
 
-        def on_loss(self, now: int, in_flight: int) -> None:
-            self.ssthresh = max(self.cwnd * 7 // 10, 2 * self.mss)
-            self.cwnd = min(self.cwnd, self.ssthresh)
+    Config(congestion_control=Gentle)
 
-    ALGORITHMS["gentle"] = Gentle
+Slow start with HyStart++, windows that are not used, idle periods, time-outs, ECN and the undoing
+of needless reductions are the base class's. What wants to do those differently, too, overrides
+the `on_*` method.
 
 Rules, checked by that state machine: `cwnd` stays at `mss` or above and `ssthresh` at two `mss`
-or above; only `on_ack` may raise `cwnd`, and never if the sample is not `cwnd_limited`, is
-`in_recovery`, or carries `ece`; `on_rto` leaves one `mss`.
+or above; only `on_ack` and `undo` may raise `cwnd`, the first never if the sample is not
+`cwnd_limited`, is `in_recovery`, or carries `ece`; `on_rto` leaves one `mss`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
+from utcp.core.cc.hystart import HyStart
 from utcp.core.sample import AckSample
 
 INFINITE_SSTHRESH: Final = 1 << 62
 """RFC 5681 §3.1: arbitrarily high, so that the network and nothing else ends slow start."""
 
 _INITIAL_SEGMENT: Final = 1460
+_LEAST_SAMPLING_NS: Final = 1_000_000_000
+# What an ACK may add in slow start, in segments: as many as UDP_SEGMENT puts into one burst.
+_GROWTH_SEGMENTS: Final = 64
+# CongestionControl._half_ends_at, where it is no time.
+_UNDEFINED: Final = -1
+_FULL: Final = 0
 
 
 def initial_window(mss: int, segments: int) -> int:
@@ -51,14 +60,31 @@ def initial_window(mss: int, segments: int) -> int:
 
 
 class CongestionControl:
-    """A congestion window that never grows. All sizes in bytes, all times in nanoseconds.
+    """Slow start, and then a window that grows no more. All sizes in bytes, all times in
+    nanoseconds.
 
     `mss` is the payload of a full segment. Call `start` when the handshake has settled it.
     """
 
-    __slots__ = ("cwnd", "initial_cwnd", "initial_segments", "mss", "ssthresh")
+    __slots__ = (
+        "_half_ends_at",
+        "_undo_cwnd",
+        "_undo_ssthresh",
+        "_used",
+        "_used_before",
+        "cwnd",
+        "hystart",
+        "initial_cwnd",
+        "initial_segments",
+        "mss",
+        "ssthresh",
+    )
 
-    name = "none"
+    name: ClassVar[str] = "none"
+    beta_loss: ClassVar[int] = 50
+    """What a loss leaves of the window, percent (RFC 5681 §3.1)."""
+    beta_ecn: ClassVar[int] = 80
+    """What a congestion mark leaves of it, percent (RFC 8511 §3.1)."""
 
     def __init__(self, mss: int, initial_window_segments: int) -> None:
         self.mss = mss
@@ -66,6 +92,15 @@ class CongestionControl:
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        self.hystart = HyStart()
+        # What the last reduction did away with; nothing to undo if the first one is 0.
+        self._undo_cwnd = 0
+        self._undo_ssthresh = 0
+        # RFC 7661's pipeACK: the most that was in flight in this half of the sampling period, and
+        # in the half before. _FULL: the whole window was, the last time that there was an ACK.
+        self._half_ends_at = _UNDEFINED
+        self._used = 0
+        self._used_before = 0
 
     @property
     def in_slow_start(self) -> bool:
@@ -80,16 +115,121 @@ class CongestionControl:
         """
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        self.hystart = HyStart()
+
+    # -- growth -------------------------------------------------------------------------------
 
     def on_ack(self, sample: AckSample) -> None:
         """Every ACK, after `loss.on_ack`. The only place where the window may grow."""
+        acked = sample.acked
+        # RFC 3168 §6.1.2: no growth by an ACK with ECN-Echo.
+        if not acked or sample.in_recovery or sample.ece:
+            return
+        if not sample.cwnd_limited:
+            self.on_rate_limited(sample)
+            return
+        self._half_ends_at = _FULL
+        # An ACK that fills a hole covers data that had left the network before: what was in the
+        # network bounds what can have left it now, which after a time-out is RFC 3465's L = 1.
+        if acked > sample.prior_in_flight:
+            acked = sample.prior_in_flight
+        if self.cwnd < self.ssthresh:
+            acked = self._slow_start(sample, acked)
+            if not acked:
+                return
+        self.avoid(sample, acked)
+
+    def avoid(self, sample: AckSample, acked: int) -> None:
+        """Congestion avoidance: `acked` bytes of a full window have arrived. Override it.
+
+        By default the window grows no more.
+        """
+
+    def _slow_start(self, sample: AckSample, acked: int) -> int:
+        """Grow by what was acknowledged; returns how much of it counts for `avoid`."""
+        # RFC 5681 §3.1 equation (2) allows one segment per ACK. That supposes an ACK for every
+        # other segment; where one ACK answers a burst it would make slow start linear. So, as in
+        # Linux, the bytes count (RFC 3465).
+        # RFC 9406 §4.2: min(N, L * SMSS).
+        counted = min(acked, _GROWTH_SEGMENTS * self.mss)
+        cwnd = self.cwnd
+        if self.ssthresh == INFINITE_SSTHRESH:
+            # RFC 9406 §4.3: HyStart++ for the initial slow start only; later ones know ssthresh.
+            self.cwnd = cwnd + self.hystart.on_ack(
+                sample.una, sample.snd_nxt, sample.rtt_ns, counted
+            )
+            if self.hystart.done:
+                # RFC 9406 §4.2: enter congestion avoidance.
+                self.ssthresh = self.cwnd
+            return 0
+        self.cwnd = min(cwnd + counted, self.ssthresh)
+        return counted - (self.cwnd - cwnd)
+
+    # -- windows that are not used ------------------------------------------------------------
+
+    def on_rate_limited(self, sample: AckSample) -> None:
+        """An ACK while the application or the peer's window limits what is sent, not `cwnd`.
+
+        The window does not grow (RFC 7661 §4.4, RFC 9438 §5.8; draft-ietf-ccwg-ratelimited-increase
+        would allow a little). If less than half of it was used for a sampling period of RFC 7661
+        (§4.2: 1 s, or 3 RTTs), it is halved, and so on for each half of that period: RFC 7661
+        allows to wait up to five minutes, but supposes pacing. Linux halves it, too, and sooner.
+        """
+        if sample.now >= self._half_ends_at:
+            self._next_half(sample.now, max(3 * sample.srtt_ns, _LEAST_SAMPLING_NS))
+        if sample.prior_in_flight > self._used:
+            self._used = sample.prior_in_flight
+
+    def on_idle(self, now: int, idle_ns: int, rto_ns: int) -> None:
+        """About to send after `idle_ns` without having sent anything, longer than the RTO."""
+        # RFC 5681 §4.1 would restart from the initial window at once. RFC 7661 §4.4.3 updates it:
+        # one reduction for each non-validated period (§4.5.2), which here is one RTO, as in Linux.
+        self._forget_use()
+        self.shrink(idle_ns // rto_ns)
+
+    def shrink(self, halvings: int) -> None:
+        """Give up a window that was not used, down to the initial one; ssthresh remembers it."""
+        cwnd = self.cwnd
+        if halvings and cwnd > self.initial_cwnd:
+            # RFC 7661 §4.4.3: ssthresh = max(ssthresh, 3*cwnd/4), cwnd = max((1/2)*cwnd, IW).
+            self.ssthresh = max(self.ssthresh, 3 * cwnd // 4)
+            self.cwnd = max(cwnd >> min(halvings, 62), self.initial_cwnd)
+
+    def in_use(self, in_flight: int) -> int:
+        """The part of the window that the network has carried lately; `in_flight`: FlightSize."""
+        if self._half_ends_at == _FULL:
+            return self.cwnd
+        # RFC 7661 §4.4.1: max(pipeACK, LossFlightSize), so that a loss at the end of a burst does
+        # not count as if nothing else had been sent. RFC 5681 §3.2 step 2: without what limited
+        # transmit sent, which is all that is in flight beyond cwnd.
+        return min(max(in_flight, self._used, self._used_before), self.cwnd)
+
+    def _next_half(self, now: int, period_ns: int) -> None:
+        """Half of a sampling period is over, or the first one begins."""
+        if self._half_ends_at > 0:
+            if 2 * max(self._used, self._used_before) < self.cwnd:
+                self.shrink(1)
+            self._used_before = self._used
+            self._used = 0
+            self._half_ends_at = now + period_ns // 2
+            return
+        self._used_before = 0
+        self._used = self.cwnd if self._half_ends_at == _FULL else 0
+        self._half_ends_at = now + period_ns
+
+    def _forget_use(self) -> None:
+        self._half_ends_at = _UNDEFINED
+        self._used = self._used_before = 0
+
+    # -- congestion ---------------------------------------------------------------------------
 
     def on_loss(self, now: int, in_flight: int) -> None:
         """Fast recovery begins; `in_flight` is RFC 5681's FlightSize, before this ACK.
 
         Not called if the window was reduced by `on_ecn` in the same round trip.
         """
-        self.ssthresh = self.halved(in_flight)
+        self.save()
+        self.reduce(self.in_use(in_flight), self.beta_loss)
         self.cwnd = min(self.cwnd, self.ssthresh)
 
     def on_recovery_exit(self, now: int) -> None:
@@ -98,9 +238,10 @@ class CongestionControl:
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
         """The retransmission timer expired; `first`: the first time for the data at SND.UNA."""
         # RFC 5681 §3.1: equation (4) at the first time-out; ssthresh is held constant at those
-        # that follow for the same segment.
+        # that follow for the same segment. RFC 4015 §3: nor is another state remembered then.
         if first:
-            self.ssthresh = self.halved(in_flight)
+            self.save()
+            self.reduce(self.in_use(in_flight), self.beta_loss)
         # RFC 5681 §3.1: the loss window is one full-sized segment.
         self.cwnd = self.mss
 
@@ -110,26 +251,54 @@ class CongestionControl:
         If `cwnd` is one `mss` already, the sender has to restart its retransmission timer and to
         wait for it (RFC 3168 §6.1.2).
         """
-        # RFC 3168 §6.1.2: as a loss.
-        CongestionControl.on_loss(self, now, in_flight)
+        # RFC 8511 §4: less than for a loss, but not in slow start.
+        percent = self.beta_loss if self.cwnd < self.ssthresh else self.beta_ecn
+        reduced = self.reduce(self.in_use(in_flight), percent)
+        # RFC 3168 §6.1.2: down to one segment.
+        self.cwnd = min(self.cwnd, max(reduced, self.mss))
+        # RFC 4015 §3.4: congestion that was signalled was no mistake.
+        self._undo_cwnd = 0
 
-    def on_idle(self, now: int, rto_ns: int) -> None:
-        """About to send after having sent nothing for longer than the RTO, `rto_ns`."""
-        # RFC 5681 §4.1: the restart window, min(IW, cwnd).
-        self.cwnd = min(self.cwnd, self.initial_cwnd)
+    def reduce(self, window: int, percent: int) -> int:
+        """A congestion event: `ssthresh` becomes `percent` of `window`, the part of `cwnd` in use.
+
+        Returns the same without the lower bound of two segments. `cwnd` is the caller's.
+        """
+        # RFC 7661 §4.2: pipeACK is not used twice.
+        self._forget_use()
+        reduced = window * percent // 100
+        # RFC 5681 §3.1: ssthresh = max (FlightSize / 2, 2*SMSS)   (4)
+        self.ssthresh = max(reduced, 2 * self.mss)
+        return reduced
+
+    def save(self) -> None:
+        """Remember what `undo` would have to bring back, just before a reduction."""
+        self._undo_cwnd = self.cwnd
+        self._undo_ssthresh = self.ssthresh
+
+    def undo(self) -> bool:
+        """The last `on_loss`, or the first `on_rto` of the last segment that timed out, was
+        needless: take it back. Returns whether there was anything to take back.
+
+        Call it at most once for each, and not if the ACK that shows it carries ECN-Echo
+        (RFC 4015 §3 step 9).
+        """
+        # RFC 9438 §4.9.2: not if the window has grown beyond that meanwhile.
+        undone = self.cwnd < self._undo_cwnd
+        if undone:
+            self.cwnd = self._undo_cwnd
+            self.ssthresh = self._undo_ssthresh
+        self._undo_cwnd = 0
+        return undone
 
     def set_mss(self, mss: int) -> None:
         """Go on with another segment size, as path MTU discovery found it."""
         if mss < self.mss:
             # RFC 5681 §3.1: reduced by the ratio of the old segment size to the new one.
             self.cwnd = self.cwnd * mss // self.mss
+        if mss != self.mss:
+            self._undo_cwnd = 0
         self.mss = mss
         self.initial_cwnd = initial_window(mss, self.initial_segments)
         self.cwnd = max(self.cwnd, mss)
         self.ssthresh = max(self.ssthresh, 2 * mss)
-
-    def halved(self, in_flight: int) -> int:
-        """RFC 5681's slow start threshold after a loss."""
-        # RFC 5681 §3.1: ssthresh = max (FlightSize / 2, 2*SMSS)   (4). §3.2 step 2: without what
-        # limited transmit sent, which is all that is in flight beyond cwnd.
-        return max(min(in_flight, self.cwnd) // 2, 2 * self.mss)
