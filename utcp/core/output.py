@@ -84,6 +84,8 @@ def _may_resend(conn: Connection, start: int, end: int) -> int:
         return start
     mss = snd.mss
     room = snd.cc.cwnd - snd.flight.pipe
+    if room < end - start:
+        snd.cwnd_limited = True
     if room < mss:
         # RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3): the first one goes whatever cwnd says.
         if not snd.loss.must_send and snd.flight.pipe > 0:

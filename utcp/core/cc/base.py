@@ -175,10 +175,11 @@ class CongestionControl:
         (§4.2: 1 s, or 3 RTTs), it is halved, and so on for each half of that period: RFC 7661
         allows to wait up to five minutes, but supposes pacing. Linux halves it, too, and sooner.
         """
+        used = sample.prior_in_flight
         if sample.now >= self._half_ends_at:
-            self._next_half(sample.now, max(3 * sample.srtt_ns, _LEAST_SAMPLING_NS))
-        if sample.prior_in_flight > self._used:
-            self._used = sample.prior_in_flight
+            self._next_half(sample.now, max(3 * sample.srtt_ns, _LEAST_SAMPLING_NS), used)
+        elif used > self._used:
+            self._used = used
 
     def on_idle(self, now: int, idle_ns: int, rto_ns: int) -> None:
         """About to send after `idle_ns` without having sent anything, longer than the RTO."""
@@ -204,17 +205,18 @@ class CongestionControl:
         # transmit sent, which is all that is in flight beyond cwnd.
         return min(max(in_flight, self._used, self._used_before), self.cwnd)
 
-    def _next_half(self, now: int, period_ns: int) -> None:
-        """Half of a sampling period is over, or the first one begins."""
+    def _next_half(self, now: int, period_ns: int, used: int) -> None:
+        """Half of a sampling period is over, or the first one begins; `used` now."""
         if self._half_ends_at > 0:
-            if 2 * max(self._used, self._used_before) < self.cwnd:
+            if 2 * max(used, self._used, self._used_before) < self.cwnd:
                 self.shrink(1)
             self._used_before = self._used
-            self._used = 0
+            self._used = used
             self._half_ends_at = now + period_ns // 2
             return
+        # RFC 7661 §4.3: a window is not taken for unused before there has been a whole period.
         self._used_before = 0
-        self._used = self.cwnd if self._half_ends_at == _FULL else 0
+        self._used = self.cwnd if self._half_ends_at == _FULL else used
         self._half_ends_at = now + period_ns
 
     def _forget_use(self) -> None:

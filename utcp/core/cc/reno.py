@@ -22,7 +22,8 @@ class Reno(CongestionControl):
         # RFC 5681 §3.1: when the number of bytes acknowledged reaches cwnd, by up to SMSS bytes.
         acked += self._bytes_acked
         if acked >= self.cwnd:
-            acked -= self.cwnd
+            # More than one window, from before a reduction, is still one segment.
+            acked %= self.cwnd
             self.cwnd += self.mss
         self._bytes_acked = acked
 
