@@ -14,8 +14,11 @@ from utcp.config import Config
 from utcp.core import State
 from utcp.testing import Script
 
-PLAIN = Config(timestamps=False, sack=False, window_scaling=False, ecn=False)
-"""No options but the MSS, so that every segment of a script is short to read."""
+PLAIN = Config(
+    timestamps=False, sack=False, window_scaling=False, ecn=False, congestion_control="reno"
+)
+"""No options but the MSS, so that every segment of a script is short to read; and the congestion
+window that is the easiest to foretell."""
 
 RTT_MS = 100
 RTO_MS = 300
