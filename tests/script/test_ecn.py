@@ -110,6 +110,48 @@ def test_an_echo_halves_the_window_once_per_round_trip() -> None:
         s.take()
 
 
+def test_an_echo_leaves_more_than_a_loss_in_congestion_avoidance() -> None:
+    # RFC 8511 §3.1: 0.8 of FlightSize, and 0.85 for CUBIC.
+    for control, percent in (("reno", 80), ("cubic", 85)):
+        config = plain(ecn=True, initial_window=10, congestion_control=control)
+        with client(config, options="mss 1000", flags="SE.") as s:
+            s.write(100_000)
+            s.take()
+            s.advance(ms=RTT_MS)
+            # A loss, so that the window is no longer below ssthresh.
+            s.inject(*[". 1:1(0) ack 1"] * 3)
+            s.take()
+            end = 1 + s.conn.info().unacked
+            s.inject(f". 1:1(0) ack {end}")
+            s.take()
+            window = s.conn.info().snd_cwnd
+            assert window == {"reno": 5000, "cubic": 7000}[control]
+            s.advance(ms=RTT_MS)
+            s.inject(f"E. 1:1(0) ack {end + 1000}")
+            assert s.conn.info().snd_cwnd == window * percent // 100
+            s.take()
+            s.conn.abort()
+            s.advance(ms=1)
+            s.take()
+
+
+def test_an_echo_to_a_window_of_one_segment_is_answered_by_waiting() -> None:
+    """RFC 3168 §6.1.2: a new packet only when the retransmit timer expires."""
+    with client(plain(ecn=True, initial_window=1), flags="SE.") as s:
+        s.write(5000)
+        s.expect("[ect0] . 1:1461(1460) ack 1")
+        s.advance(ms=RTT_MS)
+        s.inject("E. 1:1(0) ack 1461")
+        at = s.now_ms
+        s.expect("[ect0] W. 1461:2921(1460) ack 1", at_ms=at + s.conn.info().rto / 1000)
+        s.advance(ms=RTT_MS)
+        # No echo, no waiting.
+        s.inject(". 1:1(0) ack 2921")
+        s.expect("[ect0] . 2921:4381(1460) ack 1", at_ms=s.now_ms)
+        s.take()
+        s.inject(". 1:1(0) ack 5001")
+
+
 def test_retransmissions_are_not_marked_and_any_reduction_says_cwr() -> None:
     with marked() as s:
         s.advance(ms=RTO_MS)

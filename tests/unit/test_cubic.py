@@ -186,6 +186,17 @@ def test_w_est_is_figure_4() -> None:
     assert cc.cwnd > 30 * MSS
 
 
+def test_w_est_takes_nothing_away() -> None:
+    rtt = 100 * MS
+    cc = after_loss(20 * MSS)
+    cc.on_ack(acked(0, 1, rtt))
+    # The window has run ahead of the curve, which looks one round trip ahead, and of W_est.
+    cc.cwnd = cc.ssthresh = 16 * MSS
+    cc.on_ack(acked(10 * MS, 20 * MSS, rtt))
+    assert 14 * MSS < cc.w_cubic(10 * MS) < 15 * MSS
+    assert cc.cwnd == 16 * MSS
+
+
 def test_alpha_is_one_from_cwnd_prior_on() -> None:
     cc = after_loss(20 * MSS)
     rtt = 10 * MS
