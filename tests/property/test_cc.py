@@ -33,7 +33,7 @@ class ControllerMachine(RuleBasedStateMachine):
         self.sample = AckSample()
         self.now = 0
         self.una = 0
-        # Of the window before the last reduction; nothing can be undone beyond that.
+        # The window when it was saved, 0 if there is nothing to undo.
         self.before = 0
         self.cc.start()
         self.settle()
@@ -115,7 +115,6 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule(in_flight=st.integers(0, 1 << 30))
     def loss(self, in_flight: int) -> None:
-        self.before = self.cc.cwnd
         self.reduce(in_flight, self.cc.on_loss)
 
     @rule(in_flight=st.integers(0, 1 << 30))
@@ -140,8 +139,6 @@ class ControllerMachine(RuleBasedStateMachine):
     @rule(in_flight=st.integers(0, 1 << 30), first=st.booleans())
     def rto(self, in_flight: int, first: bool) -> None:
         ssthresh = self.cc.ssthresh
-        if first:
-            self.before = self.cc.cwnd
         self.cc.on_rto(self.now, in_flight, first)
         assert self.cc.cwnd == self.cc.mss
         if not first:
@@ -149,12 +146,21 @@ class ControllerMachine(RuleBasedStateMachine):
         self.settle()
 
     @rule()
+    def save(self) -> None:
+        cwnd, ssthresh = self.cc.cwnd, self.cc.ssthresh
+        self.cc.save()
+        assert (self.cc.cwnd, self.cc.ssthresh) == (cwnd, ssthresh)
+        self.before = cwnd
+
+    @rule()
     def undo(self) -> None:
         cwnd, ssthresh = self.cc.cwnd, self.cc.ssthresh
         undone = self.cc.undo()
         assert undone == (cwnd < self.before)
         assert self.cc.cwnd == max(cwnd, self.before)
-        if not undone:
+        if undone:
+            assert self.cc.ssthresh >= self.cc.cwnd
+        else:
             assert self.cc.ssthresh == ssthresh
         self.before = 0
         assert not self.cc.undo()
@@ -164,6 +170,7 @@ class ControllerMachine(RuleBasedStateMachine):
     def needless(self, reduction: str, in_flight: int) -> None:
         """Reduced and at once undone: nothing has changed."""
         cwnd, ssthresh = self.cc.cwnd, self.cc.ssthresh
+        self.cc.save()
         if reduction == "on_loss":
             self.cc.on_loss(self.now, in_flight)
         else:
@@ -172,7 +179,7 @@ class ControllerMachine(RuleBasedStateMachine):
         undone = self.cc.undo()
         assert undone or cwnd <= 2 * self.cc.mss
         assert self.cc.cwnd == cwnd
-        assert not undone or self.cc.ssthresh == ssthresh
+        assert not undone or self.cc.ssthresh == max(cwnd, ssthresh)
         self.before = 0
         self.settle()
 

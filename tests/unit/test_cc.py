@@ -284,6 +284,17 @@ def test_base_class_grows_in_slow_start_only() -> None:
 
 def test_a_needless_reduction_is_undone() -> None:
     cc = avoiding(20_000)
+    cc.save()
+    cc.on_loss(0, 20_000)
+    assert cc.undo()
+    assert (cc.cwnd, cc.ssthresh) == (20_000, 20_000)
+
+
+def test_undo_lets_slow_start_go_up_to_where_it_was() -> None:
+    """RFC 4015 §3: ssthresh <- pipe_prev, the greater of FlightSize and ssthresh."""
+    cc = avoiding(20_000)
+    cc.ssthresh = 12_000
+    cc.save()
     cc.on_loss(0, 20_000)
     assert cc.undo()
     assert (cc.cwnd, cc.ssthresh) == (20_000, 20_000)
@@ -291,6 +302,7 @@ def test_a_needless_reduction_is_undone() -> None:
 
 def test_undo_in_slow_start_goes_on_with_slow_start() -> None:
     cc = Reno(MSS, 10)
+    cc.save()
     cc.on_loss(0, 10_000)
     assert cc.undo()
     assert (cc.cwnd, cc.ssthresh) == (10_000, INFINITE_SSTHRESH)
@@ -298,23 +310,26 @@ def test_undo_in_slow_start_goes_on_with_slow_start() -> None:
 
 def test_a_needless_time_out_is_undone_however_often_it_was_repeated() -> None:
     cc = avoiding(20_000)
+    cc.save()
     cc.on_rto(0, 20_000, True)
     cc.on_rto(0, 20_000, False)
     assert cc.undo()
     assert (cc.cwnd, cc.ssthresh) == (20_000, 20_000)
 
 
-def test_a_needless_time_out_in_recovery_leaves_the_recovery() -> None:
+def test_undo_goes_back_to_save_over_all_that_came_since() -> None:
     cc = avoiding(20_000)
+    cc.save()
     cc.on_loss(0, 20_000)
     cc.on_rto(0, 10_000, True)
     assert cc.undo()
-    assert (cc.cwnd, cc.ssthresh) == (10_000, 10_000)
+    assert (cc.cwnd, cc.ssthresh) == (20_000, 20_000)
 
 
 def test_undo_happens_once() -> None:
     cc = avoiding(20_000)
     assert not cc.undo()
+    cc.save()
     cc.on_loss(0, 20_000)
     cc.undo()
     cc.cwnd = 5000
@@ -324,6 +339,7 @@ def test_undo_happens_once() -> None:
 
 def test_undo_comes_too_late_for_a_window_that_has_grown() -> None:
     cc = avoiding(4000)
+    cc.save()
     cc.on_loss(0, 4000)
     for _ in range(20):
         cc.on_ack(acked(1000))
@@ -335,6 +351,7 @@ def test_undo_comes_too_late_for_a_window_that_has_grown() -> None:
 
 def test_what_was_signalled_is_not_undone() -> None:
     cc = avoiding(20_000)
+    cc.save()
     cc.on_loss(0, 20_000)
     cc.on_ecn(0, 10_000)
     assert not cc.undo()
@@ -343,6 +360,7 @@ def test_what_was_signalled_is_not_undone() -> None:
 
 def test_undo_does_not_cross_a_change_of_the_segment_size() -> None:
     cc = avoiding(20_000)
+    cc.save()
     cc.on_loss(0, 20_000)
     cc.set_mss(500)
     assert not cc.undo()

@@ -303,6 +303,7 @@ def test_after_undo_all_is_as_if_nothing_had_been(event: str) -> None:
     spurious, straight = after_loss(500 * MSS), after_loss(500 * MSS)
     for cc in (spurious, straight):
         drive(cc, 0, SECOND, rtt)
+    spurious.save()
     if event == "loss":
         spurious.on_loss(SECOND, spurious.cwnd)
     else:
@@ -311,7 +312,7 @@ def test_after_undo_all_is_as_if_nothing_had_been(event: str) -> None:
             spurious.on_rto(SECOND, spurious.cwnd, False)
     assert spurious.cwnd < straight.cwnd
     assert spurious.undo()
-    assert (spurious.cwnd, spurious.ssthresh) == (straight.cwnd, straight.ssthresh)
+    assert spurious.cwnd == spurious.ssthresh == straight.cwnd
     a = drive(spurious, SECOND, 5 * SECOND, rtt)
     b = drive(straight, SECOND, 5 * SECOND, rtt)
     assert all(abs(x - y) <= MSS for x, y in zip(a, b, strict=True))
@@ -322,7 +323,10 @@ def test_after_undo_all_is_as_if_nothing_had_been(event: str) -> None:
 
 
 def test_undo_of_the_first_loss_goes_back_to_slow_start() -> None:
-    cc = after_loss(500 * MSS)
+    cc = Cubic(MSS, 10)
+    cc.cwnd = 500 * MSS
+    cc.save()
+    cc.on_loss(0, 500 * MSS)
     assert cc.undo()
     assert (cc.cwnd, cc.ssthresh) == (500 * MSS, INFINITE_SSTHRESH)
     assert not cc.undo()

@@ -114,6 +114,7 @@ def _congestion(conn: Connection, now: int, ece: bool) -> None:
     if flags & loss.REDUCE:
         # RFC 3168 §6.1.2: CWR tells of any reduction, whatever caused it.
         snd.cwr_pending = conn.ecn_ok
+        snd.cc.save()
         snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una + sample.acked)
     if ece and conn.ecn_ok:
         sample.ece = True

@@ -76,6 +76,8 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     if synchronized:
         # RFC 3168 §6.1.2: CWR tells of any reduction.
         snd.cwr_pending = conn.ecn_ok
+        if flags & loss.FIRST_TIMEOUT:
+            snd.cc.save()
         snd.cc.on_rto(now, snd.snd_nxt - snd.snd_una, bool(flags & loss.FIRST_TIMEOUT))
     if snd.retries == conn.config.retries1:
         # RFC 9293 §3.8.3 (b), (e) (MUST-20, MUST-22, SHLD-9): R1 is reached.

@@ -230,7 +230,6 @@ class CongestionControl:
 
         Not called if the window was reduced by `on_ecn` in the same round trip.
         """
-        self.save()
         self.reduce(self.in_use(in_flight), self.beta_loss)
         self.cwnd = min(self.cwnd, self.ssthresh)
 
@@ -240,9 +239,8 @@ class CongestionControl:
     def on_rto(self, now: int, in_flight: int, first: bool) -> None:
         """The retransmission timer expired; `first`: the first time for the data at SND.UNA."""
         # RFC 5681 §3.1: equation (4) at the first time-out; ssthresh is held constant at those
-        # that follow for the same segment. RFC 4015 §3: nor is another state remembered then.
+        # that follow for the same segment.
         if first:
-            self.save()
             self.reduce(self.in_use(in_flight), self.beta_loss)
         # RFC 5681 §3.1: the loss window is one full-sized segment.
         self.cwnd = self.mss
@@ -274,16 +272,21 @@ class CongestionControl:
         return reduced
 
     def save(self) -> None:
-        """Remember what `undo` would have to bring back, just before a reduction."""
+        """Remember what `undo` would have to bring back.
+
+        To be called before an `on_loss` or `on_rto` that may prove needless; not before those
+        that follow in the same episode.
+        """
         self._undo_cwnd = self.cwnd
-        self._undo_ssthresh = self.ssthresh
+        # RFC 4015 §3 step (0): pipe_prev <- max (FlightSize, ssthresh), so that slow start goes
+        # up to there if the caller lets the window come back by and by only.
+        self._undo_ssthresh = max(self.cwnd, self.ssthresh)
 
     def undo(self) -> bool:
-        """The last `on_loss`, or the first `on_rto` of the last segment that timed out, was
-        needless: take it back. Returns whether there was anything to take back.
+        """The losses since `save` were none: take the reductions back. Returns whether there was
+        anything to take back.
 
-        Call it at most once for each, and not if the ACK that shows it carries ECN-Echo
-        (RFC 4015 §3 step 9).
+        Not to be called if the ACK that shows it carries ECN-Echo (RFC 4015 §3 step 9).
         """
         # RFC 9438 §4.9.2: not if the window has grown beyond that meanwhile.
         undone = self.cwnd < self._undo_cwnd
