@@ -5,7 +5,8 @@ what happened. It is told by values: it holds no connection and no clock, so it 
 hand in a test, or by the state machine in `tests/property/test_cc.py`, which any new one should be
 put through. What it need not do: detect losses (`loss`), decide what is resent (`flight`), or
 count what is in the network: the sender transmits while `flight.pipe` is below `cwnd` (RFC 6675),
-so there is no inflating by duplicate ACKs and no deflating afterwards either.
+so there is no inflating by duplicate ACKs and no deflating afterwards either. During fast recovery
+`prr` writes `cwnd`, on its way down to the `ssthresh` that `on_loss` has set.
 
 Writing one takes some dozens of lines. Derive from `CongestionControl` and override what differs:
 
@@ -23,8 +24,8 @@ Writing one takes some dozens of lines. Derive from `CongestionControl` and over
     ALGORITHMS["gentle"] = Gentle
 
 Rules, checked by that state machine: `cwnd` stays at `mss` or above and `ssthresh` at two `mss`
-or above; only `on_ack` may raise `cwnd`, and never if the sample is not `cwnd_limited`, is
-`in_recovery`, or carries `ece`; `on_rto` leaves one `mss`.
+or above; only `on_ack` and `undo` may raise `cwnd`, and `on_ack` never if the sample is not
+`cwnd_limited`, is `in_recovery`, or carries `ece`; `on_rto` leaves one `mss`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,15 @@ class CongestionControl:
     `mss` is the payload of a full segment. Call `start` when the handshake has settled it.
     """
 
-    __slots__ = ("cwnd", "initial_cwnd", "initial_segments", "mss", "ssthresh")
+    __slots__ = (
+        "cwnd",
+        "initial_cwnd",
+        "initial_segments",
+        "mss",
+        "prior_cwnd",
+        "prior_ssthresh",
+        "ssthresh",
+    )
 
     name = "none"
 
@@ -66,6 +75,8 @@ class CongestionControl:
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        self.prior_cwnd = self.cwnd
+        self.prior_ssthresh = self.ssthresh
 
     @property
     def in_slow_start(self) -> bool:
@@ -112,6 +123,16 @@ class CongestionControl:
         """
         # RFC 3168 §6.1.2: as a loss.
         CongestionControl.on_loss(self, now, in_flight)
+
+    def save(self) -> None:
+        """A reduction is about to come that may prove needless: keep what `undo` needs."""
+        self.prior_cwnd = self.cwnd
+        self.prior_ssthresh = self.ssthresh
+
+    def undo(self) -> None:
+        """What was reduced since `save` was reduced for nothing: the losses were none."""
+        self.cwnd = max(self.cwnd, self.prior_cwnd)
+        self.ssthresh = max(self.ssthresh, self.prior_ssthresh)
 
     def on_idle(self, now: int, rto_ns: int) -> None:
         """About to send after having sent nothing for longer than the RTO, `rto_ns`."""
