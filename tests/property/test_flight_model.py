@@ -124,7 +124,8 @@ class FlightMachine(RuleBasedStateMachine):
             # RACK.segment has arrived, so no record goes over its end.
             self.flight._cut(end_seq)
         limit = xmit_ts - back
-        due, spared = [], []
+        due: list[Byte] = []
+        spared: list[Byte] = []
         for seq, byte in self.model.items():
             in_network = not byte.sacked and (not byte.lost or byte.resent)
             before = byte.sent_at < xmit_ts or (byte.sent_at == xmit_ts and seq < end_seq)
