@@ -32,12 +32,13 @@ NOT_IN_CORE: Final = {
 
 # The core from the bottom up. A module imports from lower lines only, types excepted.
 CORE: Final = (
-    "events sample seq state timers transmit",
+    "events prr sample seq state timers transmit",
     "segment",
-    "cc deadlines listener reassembly recv_buffer resets rtt scoreboard secrets send_buffer "
-    "timewait",
-    "flight receiver teardown",
-    "handshake loss",
+    "cc deadlines frto listener reassembly recv_buffer records resets rtt scoreboard secrets",
+    "flight receiver send_buffer teardown timewait tlp",
+    "rack undo",
+    "loss",
+    "handshake recovery",
     "ack output sender timeouts",
     "arrival connection",
     "fastpath",

@@ -17,11 +17,10 @@ MSS: Final = 10
 class Byte:
     """What is known of one byte in flight."""
 
-    __slots__ = ("first_at", "lost", "repeated", "resent", "sacked", "sent_at")
+    __slots__ = ("lost", "repeated", "resent", "sacked", "sent_at")
 
     def __init__(self, now: int) -> None:
         self.sent_at = now
-        self.first_at = now
         self.sacked = False
         self.lost = False
         self.resent = False
@@ -40,7 +39,7 @@ class FlightMachine(RuleBasedStateMachine):
         self.model: dict[int, Byte] = {}
         self.una = self.nxt = iss
         self.now = 0
-        self.lost_below = iss
+        self.reordered = False
 
     def tick(self) -> None:
         self.now += 1
@@ -59,12 +58,16 @@ class FlightMachine(RuleBasedStateMachine):
         self.tick()
         una = data.draw(st.integers(self.una - 3, self.nxt))
         pipe = self.flight.pipe
+        self.had_dups = self.flight.dup_bytes > 0
         self.flight.ack(una, self.sample)
         assert self.sample.prior_in_flight == pipe
         assert self.sample.acked == max(0, una - self.una)
+        fack = max(self.fack(), self.una)
         gone = [self.model.pop(seq) for seq in range(self.una, una)]
         self.una = max(una, self.una)
-        assert self.sample.delivered == sum(not byte.sacked for byte in gone)
+        self.delivered(dict(enumerate(gone, self.una - len(gone))), fack)
+        if not self.flight.dup_bytes and not self.had_dups:
+            assert self.sample.delivered == sum(not byte.sacked for byte in gone)
         if gone and not any(byte.sacked or byte.repeated for byte in gone):
             assert self.sample.rtt_ns == self.now - gone[-1].sent_at
         else:
@@ -76,6 +79,7 @@ class FlightMachine(RuleBasedStateMachine):
         self.tick()
         edge = st.integers(self.una - 5, self.nxt + 5)
         blocks = data.draw(st.lists(st.tuples(edge, edge), max_size=4))
+        fack = max(self.fack(), self.una)
         self.flight.sack(blocks, self.sample)
         new = set()
         for start, end in blocks:
@@ -89,6 +93,7 @@ class FlightMachine(RuleBasedStateMachine):
         once = [self.model[seq].sent_at for seq in new if not self.model[seq].repeated]
         # The newest of the first block that has any; so no exact value with several blocks.
         assert (self.sample.rtt_ns >= 0) == bool(once)
+        self.delivered({seq: self.model[seq] for seq in sorted(new)}, fack)
         for seq in new:
             byte = self.model[seq]
             byte.sacked = True
@@ -107,17 +112,51 @@ class FlightMachine(RuleBasedStateMachine):
                 total += 1
         assert self.flight.mark_lost(start, end) == total
 
-    @rule(data=st.data())
-    def mark_lost_below(self, data: st.DataObject) -> None:
-        edge = data.draw(st.integers(self.una - 3, self.nxt))
+    @precondition(lambda self: not self.flight.dup_bytes)
+    @rule(ago=st.integers(0, 10), back=st.integers(0, 10), data=st.data())
+    def mark_sent_before(self, ago: int, back: int, data: st.DataObject) -> None:
+        """RACK: all that was sent before some segment, the youngest of it spared."""
+        if not self.model:
+            return
+        xmit_ts = self.now - ago
+        end_seq = data.draw(st.integers(self.una, self.nxt))
+        if any(byte.sent_at == xmit_ts for byte in self.model.values()):
+            # RACK.segment has arrived, so no record goes over its end.
+            self.flight._cut(end_seq)
+        limit = xmit_ts - back
+        due: list[Byte] = []
+        spared: list[Byte] = []
+        for seq, byte in self.model.items():
+            in_network = not byte.sacked and (not byte.lost or byte.resent)
+            before = byte.sent_at < xmit_ts or (byte.sent_at == xmit_ts and seq < end_seq)
+            if in_network and before:
+                (due if byte.sent_at <= limit else spared).append(byte)
+        assert self.flight.mark_sent_before(xmit_ts, end_seq, limit) == len(due)
+        pending_at = self.flight.pending_at
+        assert pending_at == min((byte.sent_at for byte in spared), default=-1)
+        for byte in due:
+            byte.lost = True
+            byte.resent = False
+
+    @precondition(lambda self: not self.flight.dup_bytes)
+    @rule(ago=st.integers(0, 10))
+    def mark_sent_by(self, ago: int) -> None:
         total = 0
-        for seq in range(max(self.una, self.lost_below), edge):
-            byte = self.model[seq]
-            if not byte.sacked and not byte.lost:
+        for byte in self.model.values():
+            if byte.sent_at <= self.now - ago and not byte.sacked:
+                total += not byte.lost or byte.resent
                 byte.lost = True
-                total += 1
-        self.lost_below = max(self.lost_below, edge)
-        assert self.flight.mark_lost_below(edge) == total
+                byte.resent = False
+        assert self.flight.mark_sent_by(self.now - ago) == total
+
+    @precondition(lambda self: not self.flight.dup_bytes)
+    @rule()
+    def unmark_lost(self) -> None:
+        for byte in self.model.values():
+            if byte.lost:
+                byte.lost = False
+                byte.resent = byte.repeated
+        self.flight.unmark_lost()
 
     @rule(forget=st.booleans())
     def mark_all_lost(self, forget: bool) -> None:
@@ -128,7 +167,6 @@ class FlightMachine(RuleBasedStateMachine):
             total += not (byte.lost and not byte.resent)
             byte.sacked = byte.resent = False
             byte.lost = True
-        self.lost_below = self.nxt
         assert self.flight.mark_all_lost(forget) == total
 
     @rule(limit=st.integers(1, 100), part=st.integers(1, 100))
@@ -158,23 +196,26 @@ class FlightMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.flight.sacked_bytes)
     @rule()
     def duplicate(self) -> None:
-        self.flight.dup_acked(MSS)
+        self.flight.dup_acked(MSS, self.sample)
 
     @rule()
     def forget_dups(self) -> None:
         self.flight.forget_dups()
 
-    @rule(data=st.data())
-    def first_unsacked(self, data: st.DataObject) -> None:
-        seq = data.draw(st.integers(self.una - 3, self.nxt))
-        start, end = self.flight.first_unsacked(seq)
-        free = [s for s in range(max(seq, self.una), self.nxt) if not self.model[s].sacked]
-        if not free:
-            assert (start, end) == (-1, -1)
-            return
-        assert start == free[0]
-        assert all(not self.model[s].sacked for s in range(start, end))
-        assert end == self.nxt or self.model[end].sacked
+    def fack(self) -> int:
+        """The end of what is SACKed."""
+        return max((seq + 1 for seq, byte in self.model.items() if byte.sacked), default=0)
+
+    def delivered(self, news: dict[int, Byte], fack: int) -> None:
+        """Compare what the flight tells of bytes that have just arrived."""
+        fresh = {seq: byte for seq, byte in news.items() if not byte.sacked}
+        once = [seq for seq, byte in fresh.items() if not byte.repeated]
+        assert self.sample.orig == min(once, default=-1)
+        newest = max((byte.sent_at, seq + 1) for seq, byte in fresh.items()) if fresh else (-1, 0)
+        assert self.sample.newest_at == newest[0]
+        if fresh:
+            assert self.sample.newest_end == newest[1]
+        self.reordered |= any(seq + 1 < fack for seq in once)
 
     def waiting(self) -> list[int]:
         return [seq for seq, byte in self.model.items() if byte.lost and not byte.resent]
@@ -198,14 +239,13 @@ class FlightMachine(RuleBasedStateMachine):
         assert flight.pipe == pipe - flight.dup_bytes
         assert flight.pipe >= 0
         assert flight.dup_bytes >= 0
+        assert flight.reordering_seen == self.reordered
         assert flight.head_sacked() == (bool(self.model) and self.model[self.una].sacked)
         head = flight.head()
         assert (head is not None) == bool(self.model)
         if head is not None and not self.model[self.una].sacked:
             byte = self.model[self.una]
-            assert (head.start, head.sent_at, head.first_sent_at) == (
-                self.una, byte.sent_at, byte.first_at
-            )  # fmt: skip
+            assert (head.start, head.sent_at) == (self.una, byte.sent_at)
 
     @invariant()
     def ranges(self) -> None:

@@ -52,7 +52,7 @@ def test_retransmission_time() -> None:
         s.advance(ms=50)
         s.write(b"lost")
         s.expect("P. 1:5(4) ack 1", at_ms=50)
-        s.expect_nothing(for_ms=100)
+        s.expect_nothing(for_ms=49)
         s.expect("P. 1:5(4) ack 1", within_ms=10_000)
         s.inject(". 1:1(0) ack 5 win 500 <nop,nop,TS val 3 ecr 350>")
 

@@ -39,10 +39,11 @@ def test_empty() -> None:
     assert flight.head() is None
     assert not flight.head_sacked()
     assert flight.next_lost() == (-1, -1)
-    assert flight.first_unsacked(0) == (-1, -1)
     assert flight.high_sacked() == ISS
     assert flight.mark_lost(0, 5000) == 0
-    assert flight.mark_lost_below(5000) == 0
+    assert flight.mark_sent_before(9, 9, 9) == 0
+    assert flight.mark_sent_by(9) == 0
+    assert flight.tail(MSS, 0) == (-1, -1)
     assert flight.mark_all_lost(True) == 0
     flight.resent(ISS, ISS + 5, 1)
     assert counters(flight) == (0, 0, 0, 0)
@@ -53,7 +54,7 @@ def test_sent() -> None:
     assert (flight.una, flight.nxt, flight.pipe, len(flight)) == (1000, 1501, 501, 2)
     head = flight.head()
     assert head is not None
-    assert (head.start, head.end, head.sent_at, head.transmissions) == (1000, 1001, 1, 1)
+    assert (head.start, head.end, head.sent_at) == (1000, 1001, 1)
 
 
 def test_ack_of_whole_records() -> None:
@@ -122,8 +123,6 @@ def test_sack_over_several_ranges() -> None:
     assert sample.sacked == 200
     assert flight.scoreboard.starts == [1100]
     assert flight.high_sacked() == 1500
-    assert flight.first_unsacked(1000) == (1000, 1100)
-    assert flight.first_unsacked(1100) == (1500, 1600)
 
 
 def test_absurd_blocks_are_ignored() -> None:
@@ -178,14 +177,14 @@ def test_lost_and_resent() -> None:
     assert flight.next_lost() == (-1, -1)
     head = flight.head()
     assert head is not None
-    assert (head.sent_at, head.first_sent_at, head.transmissions) == (7, 1, 2)
+    assert head.sent_at == 7
     assert head.marks == LOST | RESENT | REPEATED
 
 
 def test_next_lost_joins_records_but_not_over_a_hole() -> None:
     flight = flight_of(*[100] * 6)
     ack(flight, 1000, (1300, 1400))
-    flight.mark_lost_below(1500)
+    flight.mark_lost(1000, 1500)
     assert flight.next_lost() == (1000, 1300)
     assert flight.next_lost(250) == (1000, 1250)
     flight.resent(1000, 1300, 9)
@@ -196,7 +195,6 @@ def test_loss_of_a_retransmission() -> None:
     flight = flight_of(100, 100)
     flight.mark_lost(1000, 1100)
     flight.resent(1000, 1100, 9)
-    assert flight.mark_lost_below(1100) == 0
     assert flight.mark_lost(900, 1100) == 100
     assert counters(flight) == (100, 0, 100, 0)
     assert flight.next_lost() == (1000, 1100)
@@ -208,28 +206,21 @@ def test_retransmission_of_what_is_not_lost_counts_twice() -> None:
     flight.resent(1000, 1100, 9)
     flight.resent(1000, 1100, 10)
     assert counters(flight) == (300, 0, 0, 100)
-    assert flight.mark_lost_below(1100) == 100
-    assert counters(flight) == (200, 0, 100, 100)
-    assert flight.next_lost() == (-1, -1)
+    # Lost are both.
+    assert flight.mark_lost(1000, 1100) == 100
+    assert counters(flight) == (100, 0, 100, 0)
+    assert flight.next_lost() == (1000, 1100)
 
 
 def test_sack_ends_loss() -> None:
     flight = flight_of(*[100] * 4)
-    flight.mark_lost_below(1300)
+    flight.mark_lost(1000, 1300)
     flight.resent(1000, 1100, 9)
     sample = ack(flight, 1000, (1000, 1200))
     assert sample.sacked == 200
     assert counters(flight) == (100, 200, 100, 0)
     assert flight.head_sacked()
     assert flight.next_lost() == (1200, 1300)
-
-
-def test_mark_lost_below_only_once() -> None:
-    flight = flight_of(*[100] * 4)
-    assert flight.mark_lost_below(1150) == 150
-    assert flight.mark_lost_below(1150) == 0
-    assert flight.mark_lost_below(1100) == 0
-    assert flight.mark_lost_below(9999) == 250
 
 
 def test_time_out_keeps_the_sacks() -> None:
@@ -252,11 +243,177 @@ def test_time_out_after_reneging_forgets_the_sacks() -> None:
     assert flight.next_lost() == (1000, 1400)
 
 
+def rack(flight: Flight, xmit_ts: int, end_seq: int, limit: int) -> tuple[int, int]:
+    return flight.mark_sent_before(xmit_ts, end_seq, limit), flight.pending_at
+
+
+def test_what_was_sent_before_is_lost() -> None:
+    flight = flight_of(*[100] * 5)  # at 1, 2, 3, 4, 5
+    ack(flight, 1000, (1300, 1400))
+    assert rack(flight, 4, 1400, 0) == (0, 1)
+    assert rack(flight, 4, 1400, 2) == (200, 3)
+    assert rack(flight, 4, 1400, 9) == (100, -1)
+    # 1400 was sent later.
+    assert rack(flight, 4, 1400, 9) == (0, -1)
+    assert flight.next_lost() == (1000, 1300)
+
+
+def test_within_a_burst_the_sequence_decides() -> None:
+    # RFC 8985 §6.2 step 2: RACK_sent_after()
+    flight = flight_of(1000)
+    ack(flight, 1000, (1300, 1400))
+    assert rack(flight, 1, 1400, 9) == (300, -1)
+    assert records(flight) == [(1000, 1300, LOST), (1300, 1400, SACKED), (1400, 2000, 0)]
+
+
+def test_lost_retransmissions_are_found_by_their_own_send_time() -> None:
+    flight = flight_of(*[100] * 5)
+    flight.mark_lost(1000, 1300)
+    flight.resent(1000, 1100, 10)
+    flight.resent(1100, 1300, 11)
+    ack(flight, 1000, (1200, 1300))
+    # 1300 and 1400 were sent before the retransmissions, and they in this order.
+    assert rack(flight, 11, 1300, 4) == (100, 5)
+    assert rack(flight, 11, 1300, 9) == (100, 10)
+    assert rack(flight, 11, 1300, 10) == (100, 11)
+    assert rack(flight, 11, 1300, 11) == (100, -1)
+    assert counters(flight) == (0, 100, 400, 0)
+    assert flight.next_lost() == (1000, 1200)
+
+
+def test_retransmissions_sent_together_are_in_order() -> None:
+    flight = flight_of(1000)
+    flight.mark_lost(1000, 1300)
+    flight.resent(1000, 1300, 10)
+    ack(flight, 1000, (1100, 1200))
+    assert rack(flight, 10, 1200, 10) == (800, -1)
+    assert records(flight)[0] == (1000, 1100, REPEATED | LOST)
+    assert records(flight)[2] == (1200, 1300, REPEATED | RESENT | LOST)
+
+
+def test_what_was_resent_again_is_as_young_as_that() -> None:
+    flight = flight_of(100, 100, 100)
+    flight.mark_lost(1000, 1100)
+    flight.resent(1000, 1100, 10)
+    flight.mark_lost(1000, 1100)
+    flight.resent(1000, 1100, 20)
+    ack(flight, 1000, (1100, 1300))
+    assert rack(flight, 15, 1300, 15) == (0, -1)
+    assert rack(flight, 21, 1300, 20) == (100, -1)
+
+
+def test_newest_delivery() -> None:
+    flight = flight_of(100, 100, 100, 100)
+    sample = ack(flight, 1050)
+    assert (sample.newest_at, sample.newest_end, sample.orig) == (1, 1050, 1000)
+    sample = ack(flight, 1100, (1300, 1400))
+    assert (sample.newest_at, sample.newest_end, sample.orig) == (4, 1400, 1050)
+    assert not flight.reordering_seen
+    flight.mark_lost(1100, 1200)
+    flight.resent(1100, 1200, 50)
+    sample = ack(flight, 1200)
+    assert (sample.newest_at, sample.newest_end, sample.orig) == (50, 1200, -1)
+    assert not flight.reordering_seen
+    # 1200 comes although 1300 was there before.
+    assert ack(flight, 1300).orig == 1200
+    assert flight.reordering_seen
+
+
+def test_reordering_shows_in_sacks_and_in_lost_data_too() -> None:
+    flight = flight_of(100, 100, 100, 100)
+    ack(flight, 1000, (1300, 1400))
+    ack(flight, 1000, (1100, 1200), (1300, 1400))
+    assert flight.reordering_seen
+    flight = flight_of(100, 100, 100)
+    ack(flight, 1000, (1200, 1300))
+    flight.mark_lost(1000, 1100)
+    ack(flight, 1100)
+    assert flight.reordering_seen
+
+
+def test_what_may_have_been_an_earlier_transmission_says_nothing() -> None:
+    # RFC 8985 §6.2 step 2
+    def delivered(echo_ms: int, min_rtt_ns: int) -> int:
+        flight = flight_of(100)
+        flight.resent(1000, 1100, 50_000_000)
+        sample = AckSample()
+        sample.reset(60_000_000)
+        sample.echo_ms = echo_ms
+        sample.min_rtt_ns = min_rtt_ns
+        flight.ack(1100, sample)
+        return sample.newest_at
+
+    assert delivered(-1, 0) == delivered(50, 10_000_000) == 50_000_000
+    assert delivered(49, 0) == -1
+    assert delivered(50, 10_000_001) == -1
+
+
+def test_marks_taken_back() -> None:
+    flight = flight_of(*[100] * 5)
+    ack(flight, 1000, (1400, 1500))
+    flight.mark_lost(1000, 1300)
+    flight.resent(1000, 1200, 9)
+    flight.mark_lost(1000, 1100)
+    assert counters(flight) == (200, 100, 300, 100)
+    flight.unmark_lost()
+    assert counters(flight) == (600, 100, 0, 200)
+    assert flight.next_lost() == (-1, -1)
+    # And may be lost again.
+    assert rack(flight, 9, 1200, 8) == (200, 9)
+    assert rack(flight, 9, 1200, 9) == (200, -1)
+
+
+def test_time_out_spares_what_is_young() -> None:
+    flight = flight_of(*[100] * 5)
+    ack(flight, 1000, (1100, 1200))
+    assert flight.mark_sent_by(3) == 200
+    assert flight.mark_sent_by(3) == 0
+    assert flight.next_lost() == (1000, 1100)
+
+
+def test_retransmissions_are_counted() -> None:
+    flight = flight_of(*[100] * 5)
+    assert (flight.first_resent_at, flight.resent_total, flight.repeated_below) == (-1, 0, 1000)
+    flight.resent(1100, 1300, 10)
+    flight.resent(1100, 1200, 11)
+    assert (flight.first_resent_at, flight.resent_total, flight.repeated_below) == (10, 300, 1300)
+    flight.forget_resent()
+    assert (flight.first_resent_at, flight.resent_total, flight.repeated_below) == (-1, 0, 1300)
+
+
+def test_tail() -> None:
+    flight = flight_of(100, 250)
+    assert flight.tail(100, 0) == (1300, 1350)
+    assert flight.tail(300, 0) == (1100, 1350)
+    assert flight.tail(50, 0) == (1300, 1350)
+    flight.sent(1350, 1351, 9)
+    assert flight.tail(100, 1) == (1350, 1351)
+    flight = flight_of(201)
+    assert flight.tail(100, 1) == (1100, 1201)
+
+
+def test_what_waits_is_found_wherever_it_lies() -> None:
+    flight = flight_of(*[100] * 6)
+    flight.mark_lost(1400, 1500)
+    flight.mark_lost(1000, 1200)
+    assert flight.next_lost() == (1000, 1200)
+    flight.resent(1000, 1200, 9)
+    assert flight.next_lost() == (1400, 1500)
+    flight.mark_lost(1100, 1200)
+    assert flight.next_lost() == (1100, 1200)
+    ack(flight, 1150)
+    assert flight.next_lost() == (1150, 1200)
+    ack(flight, 1150, (1150, 1200))
+    assert flight.next_lost() == (1400, 1500)
+    ack(flight, 1600)
+    assert flight.next_lost() == (-1, -1)
+
+
 def test_duplicate_acks_without_sack() -> None:
     flight = flight_of(*[MSS] * 4)
     for left in (300, 200, 100, 100):
         # One segment is missing, or there would be no duplicates: it is never counted.
-        flight.dup_acked(MSS)
+        flight.dup_acked(MSS, AckSample())
         assert flight.pipe == left
     flight.forget_dups()
     assert (flight.pipe, flight.dup_bytes) == (400, 0)
@@ -265,7 +422,7 @@ def test_duplicate_acks_without_sack() -> None:
 def test_partial_ack_answers_for_duplicates() -> None:
     flight = flight_of(*[MSS] * 10)
     for _ in range(8):
-        flight.dup_acked(MSS)
+        flight.dup_acked(MSS, AckSample())
     flight.mark_lost(1000, 1100)
     flight.resent(1000, 1100, 20)
     assert flight.pipe == 200
@@ -279,8 +436,8 @@ def test_partial_ack_answers_for_duplicates() -> None:
 def test_losses_limit_what_duplicates_are_believed() -> None:
     flight = flight_of(*[MSS] * 4)
     for _ in range(3):
-        flight.dup_acked(MSS)
-    flight.mark_lost_below(1300)
+        flight.dup_acked(MSS, AckSample())
+    flight.mark_lost(1000, 1300)
     assert (flight.dup_bytes, flight.pipe) == (100, 0)
 
 

@@ -134,6 +134,8 @@ def test_lost_data_goes_before_new_data() -> None:
     rig.endpoint.handle_timeout(rig.now)
     (burst,) = rig.poll()
     assert [(seg.seq32 - rig.iss) & MASK for seg in cut(burst)] == [1]
+    # Without F-RTO (RFC 5682), which would send new data now.
+    rig.conn.snd.loss.frto.stop()
     rig.ack(1461)
     seqs = [(seg.seq32 - rig.iss) & MASK for burst in rig.poll() for seg in cut(burst)]
     assert seqs == [1461, 2921]

@@ -10,6 +10,7 @@ def test_reset() -> None:
     used = AckSample()
     for name in AckSample.__slots__:
         setattr(used, name, 77)
+    used.forget()
     used.reset(0)
     assert all(getattr(used, name) == getattr(fresh, name) for name in AckSample.__slots__)
     used.reset(5)

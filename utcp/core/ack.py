@@ -1,14 +1,14 @@
 """The ACK side: what an acknowledgment means for what was sent (RFC 9293 §3.10.7.4 step 5).
 
 One acknowledgment passes through the parts in this order, each adding to the one `AckSample`:
-window -> flight (what arrived) -> RTT -> loss (what did not) -> congestion control -> timers.
+window -> flight (what arrived) -> recovery (RTT, loss, congestion control) -> timers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utcp.core import loss, teardown, timers
+from utcp.core import recovery, teardown, timers
 from utcp.core.seq import unwrap
 from utcp.core.timers import NEVER
 
@@ -25,11 +25,12 @@ def process(
     length: int,
     ece: bool,
     sack32: list[tuple[int, int]] | None,
+    ts_ecr: int = -1,
 ) -> None:
     """Process an acceptable ACK field: SND.UNA - MAX.SND.WND <= `ack` <= SND.NXT.
 
-    `seq` and `length` are those of the segment that carried it, `wnd` its window in bytes, `sack32`
-    its SACK blocks as on the wire.
+    `seq` and `length` are those of the segment that carried it, `wnd` is its window in bytes,
+    `sack32` and `ts_ecr` are its SACK blocks and its timestamp echo (-1: none) as on the wire.
     """
     snd = conn.snd
     conn.last_heard_at = now
@@ -49,7 +50,7 @@ def process(
     snd.update_window(seq, ack, wnd)
     if snd.snd_wnd != old_wnd:
         _window_changed(conn, now, old_wnd)
-    if snd.snd_nxt == una:
+    if snd.snd_nxt == una and snd.loss.settled:
         # Nothing is in flight: only the window can have news, and whether anything waits for it.
         if not conn.queued and snd.pending():
             conn.touch()
@@ -60,15 +61,14 @@ def process(
     sample.cwnd_limited = snd.cwnd_limited
     # RFC 5681 §2: data outstanding, no data, no FIN, ACK equal to the greatest, window the same.
     sample.duplicate = ack == una and not length and snd.snd_wnd == old_wnd
+    if una < flight.repeated_below:
+        recovery.note_echo(conn, now, ts_ecr)
     flight.ack(ack, sample)
     if sack32 and conn.sack_ok:
-        blocks = [(unwrap(start, ack), unwrap(end, ack)) for start, end in sack32]
-        flight.sack(blocks, sample)
-    if sample.rtt_ns >= 0:
-        snd.rtt.update(sample.rtt_ns, now)
+        flight.sack([(unwrap(start, ack), unwrap(end, ack)) for start, end in sack32], sample)
     if ack > una:
         _advance(conn, now, ack)
-    _congestion(conn, now, ece)
+    recovery.on_ack(conn, now, ece)
     _rearm(conn, now, ack > una)
     if not conn.queued and (snd.pending() or flight.lost_bytes):
         conn.touch()
@@ -103,34 +103,6 @@ def _advance(conn: Connection, now: int, ack: int) -> None:
         conn.check_writable()
 
 
-def _congestion(conn: Connection, now: int, ece: bool) -> None:
-    """Loss detection, then the congestion window."""
-    snd = conn.snd
-    flight = snd.flight
-    sample = snd.sample
-    flags = snd.loss.on_ack(flight, sample, snd.snd_nxt, snd.mss, conn.sack_ok)
-    if flags & loss.EXITED_RECOVERY:
-        snd.cc.on_recovery_exit(now)
-    if flags & loss.REDUCE:
-        # RFC 3168 §6.1.2: CWR tells of any reduction, whatever caused it.
-        snd.cwr_pending = conn.ecn_ok
-        snd.cc.save()
-        snd.cc.on_loss(now, snd.snd_nxt - snd.snd_una + sample.acked)
-    if ece and conn.ecn_ok:
-        sample.ece = True
-        if snd.loss.on_ece(snd.snd_una, snd.snd_nxt):
-            # RFC 3168 §6.1.2: react once for a window of data.
-            snd.cwr_pending = True
-            if snd.cc.cwnd <= snd.mss:
-                # RFC 3168 §6.1.2: the window cannot get smaller, so the time-out is waited for.
-                snd.hold_until = now + snd.rtt.rto_ns
-            snd.cc.on_ecn(now, snd.snd_nxt - snd.snd_una + sample.acked)
-    sample.una = snd.snd_una
-    sample.snd_nxt = snd.snd_nxt
-    sample.srtt_ns = snd.rtt.srtt_ns
-    snd.cc.on_ack(sample)
-
-
 def _rearm(conn: Connection, now: int, advanced: bool) -> None:
     """The retransmission timer (RFC 6298 §5)."""
     snd = conn.snd
@@ -138,8 +110,11 @@ def _rearm(conn: Connection, now: int, advanced: bool) -> None:
     if snd.snd_nxt == snd.snd_una:
         # RFC 6298 §5 (5.2): all acknowledged.
         at[timers.RTO] = NEVER
+        at[timers.PTO] = NEVER
         at[timers.USER] = NEVER
         snd.cwnd_limited = False
     elif advanced:
         # RFC 6298 §5 (5.3)
         at[timers.RTO] = now + snd.rtt.rto_ns
+        if snd.loss.may_probe:
+            recovery.arm_probe(conn, now)

@@ -189,7 +189,8 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
         handshake.established(conn, now, snd.iss + 1)
         conn.touch()
     length = seg.length()
-    acks.process(conn, now, seq, ack, wnd, length, bool(seg.flags & ECE), seg.sack32)
+    echo = seg.ts_ecr if conn.ts_ok and seg.has_timestamps else -1
+    acks.process(conn, now, seq, ack, wnd, length, bool(seg.flags & ECE), seg.sack32, echo)
     return conn.state is not CLOSED
 
 

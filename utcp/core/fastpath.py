@@ -101,7 +101,7 @@ def _run(
     wnd = (word & 0xFFFF) << snd.snd_wscale
     last = seq + total - len(views[-1]) if views else seq
     if not total or ack != una or wnd != snd.snd_wnd:
-        acks.process(conn, now, last, ack, wnd, total, False, None)
+        acks.process(conn, now, last, ack, wnd, total, False, None, stamps & MASK32)
     else:
         # All that `process` would do.
         conn.last_heard_at = now

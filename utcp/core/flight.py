@@ -1,8 +1,7 @@
 """Flight: what is in the network. The retransmission queue and the SACK scoreboard in one.
 
 There is one record (`Burst`) per transmitted burst, however many segments it had, because they
-share a send time. A record is split only where an ACK, a SACK, a loss or a retransmission covers
-a part of it. Sequence numbers are unwrapped; SYN and FIN are one byte each like any other.
+share a send time. Sequence numbers are unwrapped; SYN and FIN are one byte each like any other.
 
 Invariants, for the bytes from `una` up to `nxt`:
 
@@ -20,148 +19,43 @@ more. What a hostile peer can make grow is bounded by `max_records`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections import deque
 from typing import Final
 
+from utcp.core.records import LOST, NOTHING, REPEATED, RESENT, SACKED, Burst, Records
 from utcp.core.sample import AckSample
 from utcp.core.scoreboard import Scoreboard
 
-# Burst.marks. LOST and RESENT exclude SACKED.
-SACKED: Final = 1
-LOST: Final = 2
-RESENT: Final = 4  # a retransmission is believed to be in the network
-REPEATED: Final = 8  # was transmitted more than once: gives no RTT sample (RFC 6298 §3)
-
-NOTHING: Final = (-1, -1)
+__all__ = ["LOST", "NOTHING", "REPEATED", "RESENT", "SACKED", "Burst", "Flight"]
 
 _COMPACT_AT: Final = 256
-_RESEND_LIMIT: Final = 65_535
+_MS: Final = 1_000_000
 
 
-class Burst:
-    """One range of sequence numbers that has one history. Changed by `Flight` only."""
-
-    __slots__ = ("end", "first_sent_at", "marks", "sent_at", "start", "transmissions")
-
-    def __init__(self, start: int, end: int, now: int) -> None:
-        self.start = start
-        self.end = end
-        self.sent_at = now
-        self.first_sent_at = now
-        self.marks = 0
-        self.transmissions = 1
-
-    def split(self, seq: int) -> Burst:
-        """Give up what lies from `seq` on, and return it as a record with the same history."""
-        back = Burst(seq, self.end, self.sent_at)
-        back.first_sent_at = self.first_sent_at
-        back.marks = self.marks
-        back.transmissions = self.transmissions
-        self.end = seq
-        return back
-
-
-class Flight:
+class Flight(Records):
     """Everything between SND.UNA and SND.NXT. `len()` is the number of records."""
 
     __slots__ = (
-        "_bursts",
-        "_dup_mss",
-        "_head",
-        "_resend_hint",
-        "_starts",
-        "dup_bytes",
-        "lost_below",
-        "lost_bytes",
+        "_fresh",
         "max_records",
-        "nxt",
-        "pipe",
-        "resent_bytes",
-        "sacked_bytes",
+        "pending_at",
+        "reordering_seen",
         "scoreboard",
-        "una",
     )
 
     def __init__(self, iss: int) -> None:
-        self.una = iss
-        self.nxt = iss
-        self.pipe = 0
-        self.sacked_bytes = 0
-        self.lost_bytes = 0
-        self.resent_bytes = 0
-        # What duplicate ACKs without SACK say has left the network; see dup_acked().
-        self.dup_bytes = 0
-        self._dup_mss = 0
+        super().__init__(iss)
         self.scoreboard = Scoreboard()
-        # Below this, whatever is not SACKed has been marked lost.
-        self.lost_below = iss
+        # RFC 8985 §5.3: data that was sent once has been delivered out of order.
+        self.reordering_seen = False
+        # When the oldest of what mark_sent_before() spared for its age was sent; -1: none was.
+        self.pending_at = -1
+        # Below this every record bears a mark, so nothing is left to be found lost that was sent
+        # only once.
+        self._fresh = iss
         # SACKs split no record while there are this many. Peers that acknowledge whole segments
         # come nowhere near it with the default buffers (4 MiB are 2,900 segments of 1,448 bytes).
         self.max_records = 16_384
-        # Records in _bursts[_head:]; _starts[i] == _bursts[i].start, a plain list for bisect.
-        self._bursts: list[Burst] = []
-        self._starts: list[int] = []
-        self._head = 0
-        # Below this nothing waits for retransmission.
-        self._resend_hint = iss
-
-    def __len__(self) -> int:
-        return len(self._bursts) - self._head
-
-    # -- transmission -------------------------------------------------------------------------
-
-    def sent(self, start: int, end: int, now: int) -> None:
-        """Remember that [start, end) was sent for the first time; `start` is `nxt`."""
-        self._bursts.append(Burst(start, end, now))
-        self._starts.append(start)
-        self.nxt = end
-        self.pipe += end - start
-
-    def next_lost(self, limit: int = _RESEND_LIMIT) -> tuple[int, int]:
-        """The first range that is lost and not yet retransmitted, or (-1, -1).
-
-        It has at most `limit` bytes, and ends earlier where data begins that is not lost.
-        """
-        if not self.lost_bytes:
-            return NOTHING
-        bursts = self._bursts
-        n = len(bursts)
-        i = self._index(max(self.una, self._resend_hint))
-        while i < n and bursts[i].marks & (LOST | RESENT) != LOST:
-            i += 1
-        if i == n:
-            self._resend_hint = self.nxt
-            return NOTHING
-        start = self._resend_hint = bursts[i].start
-        stop = start + limit
-        end = bursts[i].end
-        i += 1
-        while end < stop and i < n and bursts[i].marks & (LOST | RESENT) == LOST:
-            end = bursts[i].end
-            i += 1
-        return start, min(end, stop)
-
-    def resent(self, start: int, end: int, now: int) -> None:
-        """Remember that [start, end) was retransmitted. What is SACKed in it does not count."""
-        start = max(start, self.una)
-        i = self._cut(start)
-        bursts = self._bursts
-        n = len(bursts)
-        while i < n and bursts[i].start < end:
-            burst = bursts[i]
-            if burst.end > end:
-                self._split(i, end)
-            if not burst.marks & SACKED:
-                burst.transmissions += 1
-                burst.sent_at = now
-                if not burst.marks & RESENT:
-                    size = burst.end - burst.start
-                    self.resent_bytes += size
-                    self.pipe += size
-                burst.marks |= RESENT | REPEATED
-            i += 1
-        if start <= self._resend_hint < end:
-            self._resend_hint = end
 
     # -- acknowledgment -----------------------------------------------------------------------
 
@@ -171,49 +65,46 @@ class Flight:
         Call it for every ACK, before `sack`: it notes `sample.prior_in_flight`.
         """
         sample.prior_in_flight = self.pipe
-        acked = una - self.una
-        if acked <= 0:
+        old = self.una
+        if una <= old:
             return
         self.una = una
-        sample.acked = acked
+        sample.acked = una - old
         bursts = self._bursts
         n = len(bursts)
         i = self._head
-        newest = -1
-        left = 0  # bytes that were in the network, without a mark
-        met = 0  # all marks met
+        # The usual case: what was sent once and in order, and bears no mark.
         while i < n:
             burst = bursts[i]
-            if burst.end > una:
+            if burst.marks or burst.end > una:
                 break
-            if burst.marks:
-                met |= burst.marks
-                acked -= self._leave(burst.marks, burst.end - burst.start)
-            else:
-                left += burst.end - burst.start
-            newest = burst.sent_at
             i += 1
-        self.pipe -= left
-        if i < n and bursts[i].start < una:
-            burst = bursts[i]
-            met |= burst.marks
-            acked -= self._leave(burst.marks, una - burst.start)
-            newest = burst.sent_at
-            burst.start = self._starts[i] = una
+        burst = bursts[i] if i < n and bursts[i].start < una else bursts[i - 1]
+        if burst.marks:
+            i = self._ack_marked(una, sample)
+        else:
+            if burst.end > una:
+                burst.start = self._starts[i] = una
+            self.pipe -= una - old
+            sample.delivered = una - old
+            sample.newest_at = sent_at = burst.sent_at
+            sample.newest_end = una
+            sample.rtt_ns = sample.now - sent_at
+            sample.orig = old
+            if self.sacked_bytes:
+                # RFC 8985 §6.2 step 3: there is a SACK above what arrives only now.
+                self.reordering_seen = True
         self._head = i
         if i == n or (i >= _COMPACT_AT and i << 1 >= n):
             # An idle connection holds no memory here, a busy one no more than twice its need.
             del bursts[:i], self._starts[:i]
             self._head = 0
-        sample.delivered = acked
-        # RFC 6298 §3 (Karn's algorithm): no sample from retransmitted data, nor from data that is
-        # acknowledged together with it and so may have waited for the hole to be filled.
-        if not met & (REPEATED | SACKED):
-            sample.rtt_ns = sample.now - newest
-        if met & SACKED:
-            self.scoreboard.remove_below(una)
+            if i == n:
+                self._again.clear()
+                self._waiting.clear()
         if self.dup_bytes:
-            self._deflate(sample.acked)
+            # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
+            sample.delivered -= self._deflate(sample.acked)
 
     def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:
         """Take the SACK blocks of an ACK, in its order, after `ack`.
@@ -228,27 +119,70 @@ class Flight:
         # RFC 2883 §4.1, §4.2: below the cumulative acknowledgment, or inside of the second block.
         if start < end and (end <= self.una or low <= start < end <= high):
             sample.dsack = end - start
+            sample.dsack_end = end
+        # RFC 8985 §6.2 step 3: RACK.fack
+        fack = self.high_sacked()
         for start, end in blocks:
             if self.una <= start < end <= self.nxt:
-                self._mark_sacked(start, end, sample)
-
-    def dup_acked(self, mss: int) -> None:
-        """Take a duplicate ACK from a peer without SACK: one segment has left the network.
-
-        As in Linux: so `pipe` serves both kinds of peer, and the congestion window need not be
-        inflated (RFC 5681 §3.2 steps 3 and 4) nor deflated (RFC 6582 §3.2 step 3).
-        """
-        self._dup_mss = mss
-        self.dup_bytes += mss
-        self.pipe -= mss
-        self._limit_dups()
-
-    def forget_dups(self) -> None:
-        """Forget the duplicate ACKs, because SND.UNA moved outside of fast recovery."""
-        self.pipe += self.dup_bytes
-        self.dup_bytes = 0
+                self._mark_sacked(start, end, fack, sample)
 
     # -- loss ---------------------------------------------------------------------------------
+
+    def mark_sent_before(self, xmit_ts: int, end_seq: int, limit: int) -> int:
+        """Take for lost what was sent before the segment that was sent at `xmit_ts` and ends at
+        `end_seq`, and not later than at `limit`. Returns the bytes newly lost.
+
+        RFC 8985 §6.2 step 5. Looks at what it marks, and at one record more in each of the two
+        orders by send time. `pending_at` says what `limit` has spared.
+        """
+        self.pending_at = -1
+        lost = self._fresh_before(xmit_ts, end_seq, limit)
+        again = self._again
+        bursts = self._bursts
+        n = len(bursts)
+        while again:
+            sent_at, start, end = again[0]
+            if sent_at > xmit_ts:
+                break
+            seq = max(start, self.una)
+            i = self._index(seq) if seq < end else n
+            while i < n and bursts[i].start < end:
+                burst = bursts[i]
+                if burst.marks & RESENT and burst.sent_at == sent_at:
+                    if sent_at == xmit_ts and burst.end > end_seq:
+                        again[0] = (sent_at, burst.start, end)
+                        return lost
+                    if sent_at > limit:
+                        if self.pending_at < 0 or sent_at < self.pending_at:
+                            self.pending_at = sent_at
+                        again[0] = (sent_at, burst.start, end)
+                        return lost
+                    lost += self._lose(burst)
+                i += 1
+            again.popleft()
+        return lost
+
+    def _fresh_before(self, xmit_ts: int, end_seq: int, limit: int) -> int:
+        """What mark_sent_before() does, for what was sent once."""
+        bursts = self._bursts
+        n = len(bursts)
+        seq = max(self._fresh, self.una)
+        i = self._index(seq) if seq < self.nxt else n
+        lost = 0
+        while i < n:
+            burst = bursts[i]
+            if not burst.marks:
+                sent_at = burst.sent_at
+                # RFC 8985 §6.2 step 2: RACK_sent_after()
+                if sent_at > xmit_ts or (sent_at == xmit_ts and burst.end > end_seq):
+                    break
+                if sent_at > limit:
+                    self.pending_at = sent_at
+                    break
+                lost += self._lose(burst)
+            i += 1
+        self._fresh = bursts[i].start if i < n else self.nxt
+        return lost
 
     def mark_lost(self, start: int, end: int) -> int:
         """Take [start, end), as last transmitted, for lost. Returns the bytes newly lost.
@@ -266,49 +200,27 @@ class Flight:
             burst = bursts[i]
             if burst.end > end:
                 self._split(i, end)
-            marks = burst.marks
-            if not marks & SACKED and marks & (LOST | RESENT) != LOST:
-                size = burst.end - burst.start
-                self._leave(marks, size)
-                self.lost_bytes += size
-                burst.marks = (marks & REPEATED) | LOST
-                total += size
+            if not burst.marks & SACKED and burst.marks & (LOST | RESENT) != LOST:
+                total += self._lose(burst)
             i += 1
         if total:
-            self._resend_hint = min(self._resend_hint, start)
             self._limit_dups()
         return total
 
-    def mark_lost_below(self, seq: int) -> int:
-        """Take whatever is not SACKed below `seq` for lost. Returns the bytes newly lost.
-
-        A retransmission of it stays in the network: RFC 6675 does not detect its loss.
-        """
-        low = max(self.lost_below, self.una)
-        seq = min(seq, self.nxt)
-        if seq <= low:
-            return 0
-        self.lost_below = seq
-        self._cut(seq)
+    def mark_sent_by(self, limit: int) -> int:
+        """Take for lost whatever was last sent at `limit` or before and is not SACKed, after a
+        time-out. Returns the bytes newly lost. Looks at every record."""
+        lost = 0
         bursts = self._bursts
-        n = len(bursts)
-        i = self._index(low)
-        total = 0
-        while i < n and bursts[i].start < seq:
+        for i in range(self._head, len(bursts)):
             burst = bursts[i]
-            if not burst.marks & (SACKED | LOST):
-                burst.marks |= LOST
-                total += burst.end - burst.start
-            i += 1
-        self.lost_bytes += total
-        self.pipe -= total
-        if total:
-            self._resend_hint = min(self._resend_hint, low)
-            self._limit_dups()
-        return total
+            marks = burst.marks
+            if burst.sent_at <= limit and not marks & SACKED and marks & (LOST | RESENT) != LOST:
+                lost += self._lose(burst)
+        return lost
 
     def mark_all_lost(self, forget_sacked: bool) -> int:
-        """Take everything for lost, retransmissions included, after a time-out.
+        """Take everything for lost, retransmissions included.
 
         With `forget_sacked` also what was SACKed (RFC 2018 §8). Returns the bytes newly lost.
         """
@@ -326,15 +238,35 @@ class Flight:
             burst.marks = (marks & REPEATED) | LOST
         self.lost_bytes = self.nxt - self.una - self.sacked_bytes
         self.resent_bytes = self.dup_bytes = self.pipe = 0
-        self.lost_below = self.nxt
-        self._resend_hint = self.una
+        self._fresh = self.nxt
+        self._again.clear()
+        self._waiting = [(self.una, self.nxt)] if self.lost_bytes else []
         return total
 
-    # -- questions ----------------------------------------------------------------------------
+    def unmark_lost(self) -> None:
+        """Believe again that what was taken for lost is in the network, retransmissions included,
+        because it proved to be there. Looks at every record."""
+        resent = []
+        bursts = self._bursts
+        for i in range(self._head, len(bursts)):
+            burst = bursts[i]
+            marks = burst.marks
+            if marks & LOST:
+                size = burst.end - burst.start
+                self._leave(marks, size)
+                burst.marks = marks & REPEATED
+                self.pipe += size
+                if marks & REPEATED:
+                    burst.marks |= RESENT
+                    self.resent_bytes += size
+                    self.pipe += size
+            if burst.marks & RESENT:
+                resent.append((burst.sent_at, burst.start, burst.end))
+        self._fresh = self.una
+        self._waiting.clear()
+        self._again = deque(sorted(resent))
 
-    def head(self) -> Burst | None:
-        """The record of SND.UNA, to be read only; None if nothing is outstanding."""
-        return self._bursts[self._head] if self._head < len(self._bursts) else None
+    # -- questions ----------------------------------------------------------------------------
 
     def head_sacked(self) -> bool:
         """Whether the peer has SACKed SND.UNA: it holds the data and does not acknowledge it."""
@@ -346,48 +278,66 @@ class Flight:
         ends = self.scoreboard.ends
         return ends[-1] if ends else self.una
 
-    def first_unsacked(self, seq: int) -> tuple[int, int]:
-        """The first range at or above `seq` that is not SACKed, or (-1, -1)."""
-        return self.scoreboard.gap(max(seq, self.una), self.nxt)
+    # -- cumulative acknowledgment ------------------------------------------------------------
 
-    # -- records ------------------------------------------------------------------------------
+    def _ack_marked(self, una: int, sample: AckSample) -> int:
+        """Take the acknowledgment of everything below `una`, where some of it bears marks.
 
-    def _index(self, seq: int) -> int:
-        """The index of the record that `seq` lies in."""
-        return bisect_right(self._starts, seq, self._head) - 1
+        Returns the index of the first record that stays.
+        """
+        bursts = self._bursts
+        n = len(bursts)
+        start = bursts[self._head].start
+        fack = self.scoreboard.ends[-1] if self.scoreboard.ends else start
+        met = 0  # all marks met
+        delivered = newest = 0
+        j = self._head
+        while j < n:
+            burst = bursts[j]
+            end = min(burst.end, una)
+            if burst.start >= una:
+                break
+            marks = burst.marks
+            met |= marks
+            newest = burst.sent_at
+            size = end - burst.start
+            self._leave(marks, size)
+            if not marks & SACKED:
+                delivered += size
+                self._note_delivery(burst, end, fack, sample)
+            if burst.end > una:
+                burst.start = self._starts[j] = una
+                break
+            j += 1
+        sample.acked = una - start
+        sample.delivered = delivered
+        # RFC 6298 §3 (Karn's algorithm): no sample from retransmitted data, nor from data that is
+        # acknowledged together with it and so may have waited for the hole to be filled.
+        if not met & (REPEATED | SACKED):
+            sample.rtt_ns = sample.now - newest
+        if met & SACKED:
+            self.scoreboard.remove_below(una)
+        return j
 
-    def _cut(self, seq: int) -> int:
-        """Make a record begin at `seq`; return its index."""
-        if seq >= self.nxt:
-            return len(self._bursts)
-        i = self._index(seq)
-        if self._starts[i] < seq:
-            self._split(i, seq)
-            i += 1
-        return i
-
-    def _split(self, i: int, seq: int) -> None:
-        """Split record `i` in two at `seq`, which lies inside of it."""
-        self._bursts.insert(i + 1, self._bursts[i].split(seq))
-        self._starts.insert(i + 1, seq)
-
-    def _leave(self, marks: int, size: int) -> int:
-        """Take `size` bytes with these marks out of the counters; return how many were SACKed."""
-        if marks & SACKED:
-            self.sacked_bytes -= size
-            return size
-        if marks & LOST:
-            self.lost_bytes -= size
+    def _note_delivery(self, burst: Burst, end: int, fack: int, sample: AckSample) -> None:
+        """Note what it says of order and time that a record has arrived as far as `end`."""
+        sent_at = burst.sent_at
+        if burst.marks & REPEATED:
+            # RFC 8985 §6.2 step 2: not if it may have been an earlier transmission.
+            if sample.now - sent_at < sample.min_rtt_ns or 0 <= sample.echo_ms < sent_at // _MS:
+                return
         else:
-            self.pipe -= size
-        if marks & RESENT:
-            self.resent_bytes -= size
-            self.pipe -= size
-        return 0
+            if sample.orig < 0 or burst.start < sample.orig:
+                sample.orig = burst.start
+            if end < fack:
+                self.reordering_seen = True
+        if sent_at > sample.newest_at or (sent_at == sample.newest_at and end > sample.newest_end):
+            sample.newest_at = sent_at
+            sample.newest_end = end
 
     # -- SACK ---------------------------------------------------------------------------------
 
-    def _mark_sacked(self, start: int, end: int, sample: AckSample) -> None:
+    def _mark_sacked(self, start: int, end: int, fack: int, sample: AckSample) -> None:
         """Mark what is new in the valid block [start, end)."""
         if self.scoreboard.covers(start, end):
             return
@@ -404,14 +354,14 @@ class Flight:
                 return
         newest = -1
         for low, high in self.scoreboard.add(start, end):
-            newest = max(newest, self._mark_gap(low, high))
+            newest = max(newest, self._mark_gap(low, high, fack, sample))
             self.sacked_bytes += high - low
             sample.sacked += high - low
             sample.delivered += high - low
         if newest >= 0 and sample.rtt_ns < 0:
             sample.rtt_ns = sample.now - newest
 
-    def _mark_gap(self, start: int, end: int) -> int:
+    def _mark_gap(self, start: int, end: int, fack: int, sample: AckSample) -> int:
         """Mark [start, end), of which nothing is SACKed yet.
 
         Returns when the newest of it was sent, or -1 if all of it was sent more than once.
@@ -424,36 +374,18 @@ class Flight:
             burst = bursts[i]
             marks = burst.marks
             self._leave(marks, min(end, burst.end) - burst.start)
+            self._note_delivery(burst, min(end, burst.end), fack, sample)
             if not marks & REPEATED:
                 newest = max(newest, burst.sent_at)
             if burst.end > end:
-                if i > self._head and bursts[i - 1].marks & SACKED:
+                before = bursts[i - 1] if i > self._head else burst
+                if before.marks & SACKED and before.sent_at == burst.sent_at:
                     # The usual case, a range that grows by some segments of a burst: move the
                     # border between two records instead of splitting one.
-                    bursts[i - 1].end = burst.start = self._starts[i] = end
-                    bursts[i - 1].marks |= marks & REPEATED
+                    before.end = burst.start = self._starts[i] = end
+                    before.marks |= marks & REPEATED
                     break
                 self._split(i, end)
             burst.marks = SACKED | (marks & REPEATED)
             i += 1
         return newest
-
-    # -- duplicate ACKs without SACK ----------------------------------------------------------
-
-    def _deflate(self, acked: int) -> None:
-        """Let an ACK for `acked` bytes answer for the duplicate ACKs that its segments caused."""
-        # As in Linux's tcp_remove_reno_sacks: one segment filled the hole, the others had been
-        # counted. It comes to the partial window deflation of RFC 6582 §3.2 step 3.
-        gone = min(self.dup_bytes, max(0, acked - self._dup_mss))
-        self.dup_bytes -= gone
-        self.pipe += gone
-        self._limit_dups()
-
-    def _limit_dups(self) -> None:
-        """Believe no more duplicate ACKs than there can have been segments to cause them."""
-        # RFC 5681 §3.2 step 4, the note: at least the segment that is missing is not there.
-        room = self.nxt - self.una - max(self.lost_bytes, self._dup_mss)
-        excess = self.dup_bytes - max(0, room)
-        if excess > 0:
-            self.dup_bytes -= excess
-            self.pipe += excess

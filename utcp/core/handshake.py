@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import cc, events, segment, teardown, timers
+from utcp.core.loss import LossDetector
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
 from utcp.core.state import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT, Reason
@@ -171,6 +172,9 @@ def established(conn: Connection, now: int, ack: int) -> None:
         # RFC 6298 §5 (5.7): an RTO of three seconds to begin with.
         snd.rtt.after_syn_timeout()
         snd.retries = 0
+    # Whatever befell the SYN says nothing about the data.
+    snd.loss = LossDetector(snd.iss)
+    snd.loss.may_probe = conn.sack_ok and snd.rtt.srtt_ns > 0
     conn.limit_to_socket()
     if conn.state is not FIN_WAIT_1:
         conn.move(ESTABLISHED)

@@ -10,8 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import handshake, segment, timers
-from utcp.core.loss import RECOVERY
+from utcp.core import handshake, recovery, segment, timers
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
@@ -38,21 +37,23 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
     if snd.snd_una == snd.iss:
         return handshake.poll(conn, now)
     start, end = snd.flight.next_lost()
-    if start >= 0:
+    if start >= 0 and not recovery.prefers_new(conn):
         end = _may_resend(conn, start, end)
         if end > start:
             return _burst(conn, now, start, end, max_bytes, max_segments)
     if snd.probe_due:
         return _probe_window(conn, now)
+    if snd.tail_probe_due:
+        snd.tail_probe_due = False
+        start, end = _tail(conn)
+        if end > start and snd.loss.may_probe:
+            snd.loss.probe_sent(max(end, snd.snd_nxt), start < snd.snd_nxt)
+            return _burst(conn, now, start, end, 1, 1)
     if snd.pending():
         end = _new_end(conn, now)
         if end > snd.snd_nxt:
             return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
         _arm_persist(conn, now)
-    if snd.loss.state == RECOVERY and snd.cc.cwnd - snd.flight.pipe >= snd.mss:
-        start, end = snd.loss.last_resort(snd.flight, snd.mss)
-        if start >= 0:
-            return _burst(conn, now, start, end, max_bytes, max_segments)
     return _acknowledge(conn, now)
 
 
@@ -87,12 +88,28 @@ def _may_resend(conn: Connection, start: int, end: int) -> int:
     if room < end - start:
         snd.cwnd_limited = True
     if room < mss:
-        # RFC 5681 §3.2 step 3, RFC 6675 §5 (4.3): the first one goes whatever cwnd says.
+        # RFC 5681 §3.2 step 3: the first one goes whatever cwnd says.
         if not snd.loss.must_send and snd.flight.pipe > 0:
             return start
         room = mss
     snd.loss.must_send = 0
     return min(end, start + room - room % mss)
+
+
+def _tail(conn: Connection) -> tuple[int, int]:
+    """What a tail loss probe sends: new data if there is any and the window allows, or else the
+    last segment again (RFC 8985 §7.3)."""
+    snd = conn.snd
+    nxt = snd.snd_nxt
+    right = snd.snd_una + snd.snd_wnd
+    if snd.pending() and nxt < right:
+        size = snd.smss - _options_size(conn)
+        end = min(nxt + size, snd.buffer.end, right)
+        if snd.fin_queued and end == snd.buffer.end and end < right:
+            end += 1
+        return nxt, end
+    start, end = snd.flight.tail(snd.mss, int(snd.fin_queued and nxt > snd.buffer.end))
+    return start, min(end, right)
 
 
 def _burst(
@@ -187,6 +204,8 @@ def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> Non
         snd.flight.sent(start, end, now)
         snd.snd_nxt = end
         snd.override = False
+        if snd.loss.may_probe:
+            recovery.arm_probe(conn, now)
     snd.last_sent_at = now
     at = conn.timers.at
     if at[timers.RTO] == NEVER:

@@ -101,6 +101,15 @@ class RttEstimator:
         self.backoffs += 1
         self.rto_ns = min(self.rto_ns << 1, self._rto_max_ns)
 
+    def after_spurious_timeout(self, srtt_prev_ns: int, rttvar_prev_ns: int) -> None:
+        """Begin anew with the latest sample, the first of data sent after a time-out that proved
+        to be needless; the arguments are SRTT and RTTVAR as they were at the time-out."""
+        # RFC 4015 §3.1 step (11). The clock granularity G is negligible.
+        self.srtt_ns = max(srtt_prev_ns, self.latest_ns)
+        self.rttvar_ns = max(rttvar_prev_ns, self.latest_ns >> 1)
+        rto = self.srtt_ns + max(self.rttvar_ns << 2, self._rto_min_ns)
+        self.rto_ns = min(rto, self._rto_max_ns)
+
     def after_syn_timeout(self) -> None:
         """Start the data phase of a connection whose SYN had to be retransmitted."""
         # RFC 6298 §5.7: the RTO is re-initialized to 3 seconds when data transmission begins.

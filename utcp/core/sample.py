@@ -3,9 +3,10 @@
 There is one sample per connection and it is used again for every ACK, so that none is allocated
 on the hot path. In the order of filling:
 
-    caller          reset(now), then duplicate, ece and cwnd_limited
-    flight.ack      prior_in_flight, acked, delivered, rtt_ns
-    flight.sack     sacked, delivered, dsack, rtt_ns where the cumulative ACK gave none
+    caller          reset(now), then duplicate, ece and cwnd_limited; echo_ms and min_rtt_ns
+    flight.ack      prior_in_flight, acked, delivered, rtt_ns, newest_at, newest_end, orig
+    flight.sack     sacked, delivered, dsack, newest_at, newest_end, orig; rtt_ns where the
+                    cumulative ACK gave none
     loss.on_ack     lost, in_recovery, in_flight
     caller          una, snd_nxt, srtt_ns
     cc.on_ack       reads
@@ -25,12 +26,18 @@ class AckSample:
         "cwnd_limited",
         "delivered",
         "dsack",
+        "dsack_end",
         "duplicate",
         "ece",
+        "echo_ms",
         "in_flight",
         "in_recovery",
         "lost",
+        "min_rtt_ns",
+        "newest_at",
+        "newest_end",
         "now",
+        "orig",
         "prior_in_flight",
         "rtt_ns",
         "sacked",
@@ -40,7 +47,19 @@ class AckSample:
     )
 
     def __init__(self) -> None:
+        self.forget()
         self.reset(0)
+
+    def forget(self) -> None:
+        """Empty what is read only where another field says that it was filled for this ACK."""
+        # Only with a retransmission in flight does anybody look at these two, so only then the
+        # caller sets them: the time that the ACK's timestamp echoes, as our clock's time in
+        # milliseconds, or -1 for none; and the least RTT known.
+        self.echo_ms = -1
+        self.min_rtt_ns = 0
+        # The ends of what `newest_at` and `dsack` are about.
+        self.newest_end = 0
+        self.dsack_end = 0
 
     def reset(self, now: int) -> None:
         """Empty it for an ACK that is processed at `now`."""
@@ -66,6 +85,11 @@ class AckSample:
         self.in_recovery = False
         # Reported by the peer as received twice (RFC 2883).
         self.dsack = 0
+        # When the last sent of what is newly known to have arrived was sent, -1 if unknown
+        # (RFC 8985 §6.2 step 2: RACK_update).
+        self.newest_at = -1
+        # The lowest sequence number newly known to have arrived that was sent only once, or -1.
+        self.orig = -1
         # The ACK carried ECN-Echo (RFC 3168 §6.1.2).
         self.ece = False
         # SND.UNA after this ACK, and SND.NXT: what rounds are counted by.

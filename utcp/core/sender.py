@@ -11,6 +11,7 @@ from typing import Final
 from utcp.core.cc.base import CongestionControl
 from utcp.core.flight import Flight
 from utcp.core.loss import LossDetector
+from utcp.core.prr import Prr
 from utcp.core.rtt import RttEstimator
 from utcp.core.sample import AckSample
 from utcp.core.segment import TIMESTAMPS_SIZE
@@ -44,6 +45,7 @@ class Sender:
         "probe_due",
         "probes",
         "progress_at",
+        "prr",
         "retries",
         "rtt",
         "sample",
@@ -55,6 +57,7 @@ class Sender:
         "snd_wl2",
         "snd_wnd",
         "snd_wscale",
+        "tail_probe_due",
     )
 
     def __init__(
@@ -75,6 +78,7 @@ class Sender:
         self.buffer = SendBuffer(iss + 1)
         self.flight = Flight(iss)
         self.loss = LossDetector(iss)
+        self.prr = Prr()
         self.rtt = rtt
         self.cc = cc
         self.sample = AckSample()
@@ -83,6 +87,7 @@ class Sender:
         self.fin_queued = False
         self.override = False  # the silly-window override timer has expired
         self.probe_due = False  # a zero-window probe is to be sent
+        self.tail_probe_due = False  # a tail loss probe is to be sent (RFC 8985 §7.3)
         self.probes = 0  # sent since the window shut
         self.retries = 0  # consecutive time-outs without an answer
         self.progress_at = NEVER  # since when the oldest byte in flight waits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import loss, teardown, timers
+from utcp.core import loss, recovery, teardown, timers
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
@@ -22,6 +22,10 @@ def handle(conn: Connection, now: int) -> None:
         conn.rcv.ack_now = True
     if at[timers.USER] <= now and _user_timeout(conn, now):
         return
+    if at[timers.REORDER] <= now:
+        recovery.reorder_timeout(conn, now)
+    if at[timers.PTO] <= now:
+        recovery.probe_timeout(conn, now)
     if at[timers.RTO] <= now:
         at[timers.RTO] = NEVER
         _retransmission_timeout(conn, now)
@@ -60,6 +64,10 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     flight = snd.flight
     if snd.snd_nxt == snd.snd_una:
         return
+    if now < conn.timers.at[timers.REORDER] < NEVER:
+        # RFC 8985 §8: one of these timers at a time; what is just late will be told first.
+        conn.timers.at[timers.RTO] = conn.timers.at[timers.REORDER] + snd.rtt.rto_ns
+        return
     if _given_up(conn):
         return
     snd.retries += 1
@@ -72,12 +80,15 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     snd.rtt.backoff()
     conn.counters.timeouts += 1
     conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
-    flags = snd.loss.on_rto(flight, snd.snd_nxt)
+    conn.timers.at[timers.PTO] = conn.timers.at[timers.REORDER] = NEVER
+    snd.tail_probe_due = False
+    flags = snd.loss.on_rto(flight, snd.rtt, now, snd.mss, conn.sack_ok and synchronized)
     if synchronized:
+        snd.prr.stop()
+        if flags & loss.REDUCE:
+            snd.cc.save()
         # RFC 3168 §6.1.2: CWR tells of any reduction.
         snd.cwr_pending = conn.ecn_ok
-        if flags & loss.FIRST_TIMEOUT:
-            snd.cc.save()
         snd.cc.on_rto(now, snd.snd_nxt - snd.snd_una, bool(flags & loss.FIRST_TIMEOUT))
     if snd.retries == conn.config.retries1:
         # RFC 9293 §3.8.3 (b), (e) (MUST-20, MUST-22, SHLD-9): R1 is reached.

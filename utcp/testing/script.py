@@ -9,7 +9,7 @@
         s.expect_state(State.ESTABLISHED)
         s.write(b"hello")
         s.expect("P. 1:6(5) ack 1")
-        s.expect("P. 1:6(5) ack 1", at_ms=220)     # not acknowledged: sent again
+        s.expect("P. 1:6(5) ack 1", at_ms=80)      # not acknowledged: a tail loss probe
 
 The notation is packetdrill's, see `utcp.testing.notation`. Time is virtual and starts at 0 ms; it
 moves in `at`, `advance`, and in `expect` with a time. What the endpoint sends is kept, with the

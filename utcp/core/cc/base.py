@@ -5,7 +5,8 @@ what happened. It is told by values: it holds no connection and no clock, so it 
 hand in a test, or by the state machine in `tests/property/test_cc.py`, which any new one should be
 put through. What it need not do: detect losses (`loss`), decide what is resent (`flight`), or
 count what is in the network: the sender transmits while `flight.pipe` is below `cwnd` (RFC 6675),
-so there is no inflating by duplicate ACKs and no deflating afterwards either.
+so there is no inflating by duplicate ACKs and no deflating afterwards either. During fast recovery
+`prr` writes `cwnd`, on its way down to the `ssthresh` that `on_loss` has set.
 
 Writing one takes some dozens of lines. Derive from `CongestionControl` and override what differs;
 nearly always that is `avoid`, how the window grows in congestion avoidance, and two numbers:

@@ -1,0 +1,63 @@
+"""PRR: how much may be sent while the congestion window shrinks (RFC 9937).
+
+Instead of falling silent until half a window of ACKs has passed, the sender answers what arrives
+in the proportion in which the window is to shrink. If losses have made the flight smaller than
+the target already, it sends what was delivered, and one segment more as long as recovery makes
+good progress.
+"""
+
+from __future__ import annotations
+
+
+class Prr:
+    """The state of one fast recovery. Sizes in bytes.
+
+    What was sent is told as the connection's running total, so that sending costs nothing here.
+    """
+
+    __slots__ = ("_delivered", "_recover_fs", "_sent_before", "_ssthresh", "active")
+
+    def __init__(self) -> None:
+        self.active = False
+        self._delivered = 0
+        self._recover_fs = 1
+        self._sent_before = 0
+        self._ssthresh = 0
+
+    def start(self, recover_fs: int, ssthresh: int, sent: int) -> None:
+        """Fast recovery begins, and is to end with a window of `ssthresh`.
+
+        `recover_fs` is all that recovery will hear the delivery of, or the loss: what is
+        outstanding and not SACKed, as it was before this ACK; `sent` the running total.
+        """
+        # RFC 9937 §5
+        self.active = True
+        self._delivered = 0
+        self._recover_fs = max(recover_fs, 1)
+        self._sent_before = sent
+        self._ssthresh = ssthresh
+
+    def stop(self) -> None:
+        """Fast recovery is over."""
+        self.active = False
+
+    def cwnd(self, delivered: int, safe: bool, pipe: int, mss: int, sent: int) -> int:
+        """The congestion window after an ACK that told of `delivered` bytes.
+
+        `safe`: it advanced SND.UNA and brought no new loss. `pipe` is what is in the network now.
+        """
+        # RFC 9937 §5: on every ACK starting or during fast recovery
+        self._delivered += delivered
+        prr_out = sent - self._sent_before
+        if pipe > self._ssthresh:
+            sndcnt = -(-self._delivered * self._ssthresh // self._recover_fs) - prr_out
+        else:
+            # PRR-CRB; PRR-SSRB, one segment more, when recovery is in good progress.
+            sndcnt = max(self._delivered - prr_out, delivered)
+            if safe:
+                sndcnt += mss
+            sndcnt = min(self._ssthresh - pipe, sndcnt)
+        if not prr_out:
+            # Force a fast retransmit upon entering recovery.
+            sndcnt = max(sndcnt, mss)
+        return max(pipe + max(sndcnt, 0), mss)
