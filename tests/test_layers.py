@@ -34,10 +34,12 @@ NOT_IN_CORE: Final = {
 CORE: Final = (
     "events sample seq state timers transmit",
     "segment",
-    "cc deadlines listener reassembly recv_buffer resets rtt scoreboard secrets send_buffer "
-    "timewait",
+    "ackdelay autotune cc deadlines listener pacer pmtu reassembly recv_buffer "
+    "resets rtt scoreboard secrets send_buffer timewait",
     "flight receiver teardown",
-    "handshake loss",
+    "loss",
+    "probing tuning",
+    "handshake",
     "ack output sender timeouts",
     "arrival connection",
     "fastpath",

@@ -14,7 +14,15 @@ from utcp.config import Config
 from utcp.core import State
 from utcp.testing import Script
 
-PLAIN = Config(timestamps=False, sack=False, window_scaling=False, ecn=False)
+PLAIN = Config(
+    timestamps=False,
+    sack=False,
+    window_scaling=False,
+    ecn=False,
+    quick_acks=0,
+    pacing=False,
+    mtu_probing=False,
+)
 """No options but the MSS, so that every segment of a script is short to read."""
 
 RTT_MS = 100

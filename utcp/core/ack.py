@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from utcp.core import loss, teardown, timers
+from utcp.core import loss, probing, teardown, timers
 from utcp.core.seq import unwrap
 from utcp.core.timers import NEVER
 
@@ -66,6 +66,7 @@ def process(
         flight.sack(blocks, sample)
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
+        snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
     if ack > una:
         _advance(conn, now, ack)
     _congestion(conn, now, ece)
@@ -108,6 +109,8 @@ def _congestion(conn: Connection, now: int, ece: bool) -> None:
     snd = conn.snd
     flight = snd.flight
     sample = snd.sample
+    if conn.pmtu.probed:
+        probing.on_ack(conn, now)
     flags = snd.loss.on_ack(flight, sample, snd.snd_nxt, snd.mss, conn.sack_ok)
     if flags & loss.EXITED_RECOVERY:
         snd.cc.on_recovery_exit(now)

@@ -34,6 +34,7 @@ class AckDelay:
         "_more_ns",
         "_quick_start",
         "_refill",
+        "_seen",
         "most_ns",
         "quick",
         "unanswered",
@@ -51,6 +52,7 @@ class AckDelay:
         self._answered = 0  # how often in a row one arrival was answered by data, in time
         self._answer_ns = most_ns  # how long answers take
         self._more_ns = most_ns  # how long more data takes to come
+        self._seen = 0  # RCV.NXT
         self._first_at = 0
         self._last_at = 0
 
@@ -59,8 +61,9 @@ class AckDelay:
         """Whether the application answers what arrives."""
         return self._answered >= _INTERACTIVE
 
-    def arrived(self, now: int, rto_ns: int) -> int:
+    def arrived(self, now: int, rcv_nxt: int, rto_ns: int) -> int:
         """Data came, and no ACK waits yet. Returns how long one is to wait; 0 to send it now."""
+        self._seen = rcv_nxt
         if not self._quick_start:
             return self.most_ns
         if now - self._last_at > rto_ns:
@@ -77,8 +80,11 @@ class AckDelay:
             return 0
         return self._wait(self._more_ns)
 
-    def more(self, now: int) -> None:
-        """More data came while an ACK waits."""
+    def more(self, now: int, rcv_nxt: int) -> None:
+        """Perhaps more data came while an ACK waits: if RCV.NXT has moved."""
+        if rcv_nxt == self._seen:
+            return
+        self._seen = rcv_nxt
         if self._last_at < now:
             self._more_ns = self._more_ns + min(now - self._last_at, self.most_ns) >> 1
         self._last_at = now

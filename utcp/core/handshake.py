@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import cc, events, segment, teardown, timers
+from utcp.core import cc, events, probing, segment, teardown, timers, tuning
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
 from utcp.core.state import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT, Reason
@@ -171,7 +171,11 @@ def established(conn: Connection, now: int, ack: int) -> None:
         # RFC 6298 §5 (5.7): an RTO of three seconds to begin with.
         snd.rtt.after_syn_timeout()
         snd.retries = 0
-    conn.limit_to_socket()
+    snd.pacer.start(snd.cc.cwnd)
+    snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
+    if conn.config.mtu_probing:
+        probing.start(conn, now)
+    tuning.start(conn, now)
     if conn.state is not FIN_WAIT_1:
         conn.move(ESTABLISHED)
         if snd.fin_queued:

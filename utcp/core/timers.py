@@ -18,7 +18,9 @@ DELAYED_ACK: Final = 2  # RFC 9293 §3.8.6.3
 KEEPALIVE: Final = 3  # RFC 9293 §3.8.4
 USER: Final = 4  # user time-out (RFC 9293 §3.9.1.1)
 FIN_WAIT2: Final = 5  # an orphan waiting for the peer's FIN
-COUNT: Final = 6
+PACE: Final = 6  # the next burst may leave
+CORK: Final = 7  # a corked segment that is not full goes after all
+COUNT: Final = 8
 
 
 class TimerTable:

@@ -56,7 +56,7 @@ class CongestionControl:
     `mss` is the payload of a full segment. Call `start` when the handshake has settled it.
     """
 
-    __slots__ = ("cwnd", "initial_cwnd", "initial_segments", "mss", "ssthresh")
+    __slots__ = ("cwnd", "initial_cwnd", "initial_segments", "mss", "pacing_rate", "ssthresh")
 
     name = "none"
 
@@ -66,6 +66,8 @@ class CongestionControl:
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        # Bytes per second; 0 leaves it to the pacer to spread `cwnd` over a round trip.
+        self.pacing_rate = 0
 
     @property
     def in_slow_start(self) -> bool:
