@@ -38,5 +38,7 @@ def test_slots_are_different() -> None:
         timers.KEEPALIVE,
         timers.USER,
         timers.FIN_WAIT2,
+        timers.PACE,
+        timers.CORK,
     }
     assert slots == set(range(timers.COUNT))

@@ -161,11 +161,11 @@ class Connection:
         self.reason: Reason = Reason.NONE
         self.soft_error = ""
         """The last condition that made delivery slow or doubtful, as a word; "" for none."""
+        self.pmtu = PathMtu(path_mtu, ipv6, config.ns("mtu_raise_interval"))
         mss = mss_for(path_mtu, ipv6, config)
         rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
         control = cc.create(config.congestion_control, mss, config.initial_window)
         self.snd = Sender(iss, mss, rtt, control, config.nodelay, config.pacing)
-        self.pmtu = PathMtu(path_mtu, ipv6, config.ns("mtu_raise_interval"))
         self.rcv = Receiver(config.recv_buffer, mss)
         self.rcv.limit(autotune.initial(mss, config.recv_buffer))
         self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
@@ -176,8 +176,7 @@ class Connection:
         self.ts_offset = ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = False
         self.predict = False  # whether `fastpath` may be tried
-        self.syn_due = False
-        self.reset_due = False
+        self.syn_due = self.reset_due = False
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
         self.queued = self._ready = False
@@ -191,9 +190,8 @@ class Connection:
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
-        self.keepalive_probes = 0
+        self.keepalive_probes = self.last_heard_at = 0
         self.keepalive_due = False
-        self.last_heard_at = 0
         self.bytes_sent = self.bytes_retrans = self.total_retrans = 0
         self.segs_out = self.segs_in = 0
 

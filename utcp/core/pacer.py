@@ -58,7 +58,7 @@ class Pacer:
 
     def burst(self, rate: int, mss: int) -> int:
         """How many bytes may go in one burst: about a millisecond of data, in whole segments."""
-        size = rate * _BURST_NS // _SECOND
+        size = max(rate * _BURST_NS // _SECOND, self._free)
         return max(size // mss, _LEAST_BURST_SEGMENTS) * mss
 
     def sent(self, now: int, nbytes: int, rate: int) -> None:
