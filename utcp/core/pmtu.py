@@ -124,8 +124,9 @@ class PathMtu:
         """
         if una >= self.probe_end or sacked:
             return ARRIVED
-        # RFC 5681 §3.2: three segments behind it have arrived.
-        if sacked_above < 3 * mss:
+        # RFC 6675 §4 IsLost(): more than two segments behind it have arrived, and so no later than
+        # loss detection would take it for lost.
+        if sacked_above <= 2 * mss:
             return UNKNOWN
         # RFC 4821 §7.6.4: other losses at the same time make a probe inconclusive.
         return LOST if una == self.probe_start else INCONCLUSIVE
