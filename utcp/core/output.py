@@ -83,8 +83,10 @@ def _new_data(
         return _acknowledge(conn, now)
     if now >= conn.pmtu.probe_at:
         size = probing.payload(conn, now, end)
-        if size:
+        if size > 0:
             return _burst(conn, now, snd.snd_nxt, snd.snd_nxt + size, max_bytes, 1, size)
+        if size < 0:
+            return _acknowledge(conn, now)
     return _paced(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
 
 

@@ -26,7 +26,11 @@ def start(conn: Connection, now: int) -> None:
 
 
 def payload(conn: Connection, now: int, end: int) -> int:
-    """The payload of the probe to be sent now, 0 for none; new data may go up to `end`."""
+    """The payload of the probe to be sent now, 0 for none; new data may go up to `end`.
+
+    -1: send nothing until the congestion window has room for the probe. It has within a round
+    trip, for what is in flight leaves it; without waiting, an ACK would never open enough.
+    """
     snd = conn.snd
     nxt = snd.snd_nxt
     size = conn.pmtu.candidate(now)
@@ -38,8 +42,11 @@ def payload(conn: Connection, now: int, end: int) -> int:
         return 0  # SACK blocks would take room of the same segment
     length = size - _headers(conn) - (TIMESTAMPS_SIZE if conn.ts_ok else 0)
     # RFC 4821 §7.4: enough must follow to find its loss without a time-out.
-    if end - nxt < length + _SEGMENTS_BEHIND * snd.mss:
+    needed = length + _SEGMENTS_BEHIND * snd.mss
+    if min(snd.cc.cwnd, snd.buffer.end - nxt, snd.snd_una + snd.snd_wnd - nxt) < needed:
         return 0
+    if end - nxt < length:
+        return -1
     conn.pmtu.sent(size, nxt, nxt + length)
     return length
 
