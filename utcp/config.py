@@ -72,7 +72,7 @@ class Config:
     """Send small segments at once. False turns the Nagle algorithm on (RFC 9293 §3.7.4)."""
     delayed_ack: float = 0.04
     """Longest delay of an acknowledgment, seconds; below 0.5 (RFC 9293 §3.8.6.3, MUST-40). Within
-    it the delay adapts to what the peer and the application do."""
+    it the delay adapts to what the peer and the application do, down to none."""
     quick_acks: int = 16
     """Acknowledgments that are not delayed at the beginning, and again after a loss, a silence or
     a delay that was for nothing (as in Linux). 0: none, and the delay does not adapt."""

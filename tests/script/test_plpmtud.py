@@ -106,24 +106,28 @@ def test_it_is_raised_again_when_the_path_allows() -> None:
 
 
 def test_the_loss_of_a_probe_is_no_congestion() -> None:
-    t = Transfer(
-        Config(mtu_raise_interval=20.0), link=dataclasses.replace(LINK, queue_bytes=1 << 30)
-    )
+    # A queue without end, and a receive window that keeps it short: no loss but that of probes.
+    config = Config(mtu_raise_interval=20.0, recv_buffer=300_000)
+    t = Transfer(config, link=dataclasses.replace(LINK, queue_bytes=1 << 30))
     t.change(1500, icmp=True)
     t.until(lambda: t.pmtu == 1500, 5 * SECOND)
     t.change(1500, icmp=False)
     t.world.run_for(10 * SECOND)
     before = t.client.info()
+    counters = t.world.a.endpoint.counters
+    resent = counters.retransmitted_segments
     t.until(lambda: t.client.pmtu.probed, 20 * SECOND)
-    # Three probes of 9,000 bytes, then smaller ones.
-    stats = t.world.network.links["a", "b"].stats
     t.until(lambda: t.client.pmtu.probe_at > t.world.now + 10 * SECOND, 20 * SECOND)
     after = t.client.info()
-    assert stats.too_big >= 3
+    # Three probes of each size: 9,000 bytes, and then by halves down to where 1,500 is known.
+    lost = t.world.network.links["a", "b"].stats.too_big
+    assert lost == 3 * 11
     assert after.pmtu == 1500
     assert after.snd_cwnd >= before.snd_cwnd
     assert after.snd_ssthresh == before.snd_ssthresh
-    assert t.world.a.endpoint.counters.timeouts == 0
+    assert counters.timeouts == 0
+    # Nothing went twice but the bytes of the probes, in segments that the path takes.
+    assert counters.retransmitted_segments - resent < lost * 7
 
 
 def test_an_outage_costs_one_probe_afterwards() -> None:

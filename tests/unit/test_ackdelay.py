@@ -9,6 +9,7 @@ from utcp.testing import MS, SECOND, US
 
 MOST = 40 * MS
 RTO = 300 * MS
+RTT = 100 * MS
 START = 1000 * SECOND
 
 
@@ -23,30 +24,37 @@ class Talk:
     def arrives(self, after_ns: int = MS) -> int:
         self.now += after_ns
         self.nxt += 10
-        return self.acks.arrived(self.now, self.nxt, RTO)
+        return self.acks.arrived(self.now, self.nxt, RTO, RTT)
 
-    def more(self, after_ns: int) -> None:
+    def more(self, after_ns: int) -> int:
         self.now += after_ns
         self.nxt += 10
-        self.acks.more(self.now, self.nxt)
+        until = self.acks.more(self.now, self.nxt)
+        return until - self.now if until else 0
 
     def answers(self, after_ns: int) -> None:
         self.now += after_ns
         if self.acks.unanswered:
-            self.acks.answered(self.now)
+            self.acks.answered(self.now, self.nxt)
 
 
 def used_up() -> Talk:
-    """No quick ACK is left."""
+    """No quick ACK is left, and data comes every millisecond."""
     talk = Talk()
     for _ in range(16):
         assert talk.arrives() == 0
     return talk
 
 
-def test_the_first_are_quick() -> None:
+def test_the_first_are_quick_then_a_stream_is_waited_for() -> None:
     talk = used_up()
-    assert talk.arrives() == MOST
+    assert 2 * MS <= talk.arrives() < 3 * MS
+
+
+def test_what_an_ack_may_have_caused_is_no_stream() -> None:
+    talk = used_up()
+    for _ in range(100):
+        assert talk.arrives(RTT) == 0
 
 
 def test_none_is_quick_and_nothing_adapts_if_so_configured() -> None:
@@ -64,7 +72,7 @@ def test_quick_again_after_a_loss_and_after_silence() -> None:
     talk.acks.disturbed()
     for _ in range(16):
         assert talk.arrives() == 0
-    assert talk.arrives() == MOST
+    assert talk.arrives() > 0
     for _ in range(16):
         assert talk.arrives(RTO + 1) == 0
     assert talk.acks.quick == 15
@@ -114,19 +122,33 @@ def test_a_question_in_two_parts_needs_its_ack() -> None:
     assert not talk.acks.interactive
 
 
-def test_more_data_is_waited_for_twice_as_long_as_it_takes_to_come() -> None:
+def test_a_second_arrival_that_is_answered_at_once_counts() -> None:
+    talk = Talk()
+    for _ in range(10):
+        talk.arrives()
+        talk.nxt += 10
+        talk.answers(MS)
+    assert not talk.acks.interactive
+
+
+def test_a_stream_is_waited_for_until_it_pauses() -> None:
     talk = used_up()
-    delays = []
-    for _ in range(8):
-        delays.append(talk.arrives(2 * MS))
-        talk.more(2 * MS)
-    assert delays == sorted(delays, reverse=True)
-    assert delays[0] == MOST
-    assert 4 * MS <= delays[-1] < 5 * MS
+    assert 2 * MS <= talk.arrives() < 3 * MS
+    for _ in range(10):
+        assert 2 * MS <= talk.more(MS) < 3 * MS
     # The same data again is no news.
-    before = talk.acks.unanswered
-    talk.acks.more(talk.now, talk.nxt)
-    assert talk.acks.unanswered == before
+    assert talk.acks.more(talk.now, talk.nxt) == 0
+    # It gets slower, and the ACK waits longer; but 40 ms in all.
+    assert 2 * MS < talk.more(4 * MS) <= 8 * MS
+    waited = 14 * MS
+    left = 0
+    while waited < MOST - 8 * MS:
+        waited += 4 * MS
+        left = talk.more(4 * MS)
+    assert left == MOST - waited
+    # That was no waiting in vain.
+    talk.acks.expired()
+    assert talk.acks.quick == 0
 
 
 def test_waiting_in_vain_makes_quick_and_ever_longer() -> None:
@@ -139,6 +161,7 @@ def test_waiting_in_vain_makes_quick_and_ever_longer() -> None:
     # A wait that was worth it forgives.
     assert talk.arrives() > 0
     talk.more(MS)
+    talk.acks.expired()
     talk.arrives()
     talk.acks.expired()
     assert talk.acks.quick == 16

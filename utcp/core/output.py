@@ -238,7 +238,7 @@ def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> Non
         snd.snd_nxt = end
         snd.override = False
         if conn.acks.unanswered:
-            conn.acks.answered(now)
+            conn.acks.answered(now, conn.rcv.rcv_nxt)
     snd.last_sent_at = now
     at = conn.timers.at
     if at[timers.RTO] == NEVER:
@@ -306,13 +306,10 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         return _ack(conn, now, conn.snd.snd_nxt)
     at = conn.timers.at
     if rcv.rcv_nxt != rcv.last_ack_sent:
-        if at[timers.DELAYED_ACK] != NEVER:
-            conn.acks.more(now, rcv.rcv_nxt)
-        else:
-            delay_ns = conn.acks.arrived(now, rcv.rcv_nxt, conn.snd.rtt.rto_ns)
-            if not delay_ns:
-                return _ack(conn, now, conn.snd.snd_nxt)
-            at[timers.DELAYED_ACK] = now + delay_ns
+        due_at = _delay_ack(conn, now)
+        if due_at <= now:
+            return _ack(conn, now, conn.snd.snd_nxt)
+        at[timers.DELAYED_ACK] = due_at
     if conn.keepalive and at[timers.KEEPALIVE] == NEVER:
         # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
         at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
@@ -320,6 +317,15 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         # Nobody reads any more, so the peer's FIN is not waited for without end (as in Linux).
         at[timers.FIN_WAIT2] = now + conn.config.ns("fin_wait2_timeout")
     return None
+
+
+def _delay_ack(conn: Connection, now: int) -> int:
+    """Until when an ACK that is not due waits."""
+    due_at = conn.timers.at[timers.DELAYED_ACK]
+    if due_at != NEVER:
+        return conn.acks.more(now, conn.rcv.rcv_nxt) or due_at
+    rtt = conn.snd.rtt
+    return now + conn.acks.arrived(now, conn.rcv.rcv_nxt, rtt.rto_ns, rtt.min_rtt_ns)
 
 
 def _ack(conn: Connection, now: int, seq: int) -> Transmit:

@@ -28,7 +28,7 @@ def start(conn: Connection, now: int) -> None:
 def payload(conn: Connection, now: int, end: int) -> int:
     """The payload of the probe to be sent now, 0 for none; new data may go up to `end`.
 
-    -1: send nothing until the congestion window has room for the probe. It has within a round
+    -1: send nothing until the windows have room for the probe. It has within a round
     trip, for what is in flight leaves it; without waiting, an ACK would never open enough.
     """
     snd = conn.snd
@@ -43,7 +43,7 @@ def payload(conn: Connection, now: int, end: int) -> int:
     length = size - _headers(conn) - (TIMESTAMPS_SIZE if conn.ts_ok else 0)
     # RFC 4821 §7.4: enough must follow to find its loss without a time-out.
     needed = length + _SEGMENTS_BEHIND * snd.mss
-    if min(snd.cc.cwnd, snd.buffer.end - nxt, snd.snd_una + snd.snd_wnd - nxt) < needed:
+    if min(snd.cc.cwnd, snd.snd_wnd, snd.buffer.end - nxt) < needed:
         return 0
     if end - nxt < length:
         return -1
