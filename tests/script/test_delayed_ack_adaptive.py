@@ -192,7 +192,7 @@ class Through:
 
 
 class Later(App):
-    """Begins to act when `world.a` is running, with the connection that the host knows."""
+    """Lets an application that has a `Through` be woken by the events of the real connection."""
 
     def __init__(self, conn: Connection, app: App) -> None:
         self.conn = conn
