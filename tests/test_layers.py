@@ -34,10 +34,12 @@ NOT_IN_CORE: Final = {
 CORE: Final = (
     "events prr sample seq state timers transmit",
     "segment",
-    "cc deadlines frto listener reassembly recv_buffer records resets rtt scoreboard secrets",
+    "ackdelay autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer records "
+    "resets rtt scoreboard secrets",
     "flight receiver send_buffer teardown timewait tlp",
     "rack undo",
     "loss",
+    "probing tuning",
     "handshake recovery",
     "ack output sender timeouts",
     "arrival connection",

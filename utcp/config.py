@@ -74,18 +74,31 @@ class Config:
     nodelay: bool = True
     """Send small segments at once. False turns the Nagle algorithm on (RFC 9293 §3.7.4)."""
     delayed_ack: float = 0.04
-    """Longest delay of an acknowledgment, seconds; below 0.5 (RFC 9293 §3.8.6.3, MUST-40)."""
+    """Longest delay of an acknowledgment, seconds; below 0.5 (RFC 9293 §3.8.6.3, MUST-40). Within
+    it the delay adapts to what the peer and the application do, down to none."""
+    quick_acks: int = 16
+    """Acknowledgments that are not delayed at the beginning, and again after a loss, a silence or
+    a delay that was for nothing (as in Linux). 0: none, and the delay does not adapt."""
+    mtu_probing: bool = True
+    """Search for a larger path MTU with segments of data, and fall back to a small one when full
+    segments get lost again and again (RFC 8899). False: only what the kernel and ICMP say."""
+    mtu_raise_interval: float = 600.0
+    """Seconds after which a path MTU that has become smaller is tried to be raised again (RFC 8899
+    §5.1.1, PMTU_RAISE_TIMER)."""
     dscp: int = 0
     """Differentiated Services code point of what is sent, 0..63 (RFC 9293 §3.9.1.9)."""
     ttl: int = 64
     """IP time to live, or hop limit, of what is sent (RFC 9293 §3.9.2, MUST-49)."""
 
     # -- buffers --------------------------------------------------------------------------------
-    recv_buffer: int = 4 << 20
-    """Receive buffer and so the greatest window offered, bytes. Not allocated beforehand."""
-    send_buffer: int = 4 << 20
-    """Most bytes that TCP takes as its own for one connection, sent and unsent together. What is
-    written beyond waits in the transport's buffer, where water marks apply."""
+    recv_buffer: int = 32 << 20
+    """Most bytes of receive buffer, and so the greatest window ever offered: enough for 1 Gbit/s
+    over 100 ms with as much again in queues. It begins with 256 KiB at most, and grows as fast as
+    the application reads."""
+    send_buffer: int = 32 << 20
+    """Most bytes that TCP takes as its own for one connection, sent and unsent together: twice the
+    congestion window, up to this. What is written beyond waits in the transport's buffer, where
+    water marks apply."""
 
     # -- keep-alive -----------------------------------------------------------------------------
     keepalive: bool = False
@@ -103,6 +116,8 @@ class Config:
     derived from `utcp.core.cc.CongestionControl`."""
     initial_window: int = 10
     """Initial congestion window, segments (RFC 6928)."""
+    pacing: bool = True
+    """Spread what is sent over the round trip, where that is longer than about a millisecond."""
 
     # -- defence --------------------------------------------------------------------------------
     challenge_ack_interval: float = 0.5
@@ -167,6 +182,8 @@ _RANGES: Final = (
     ("max_segment_size", 0, 65_495),
     # RFC 9293 §3.8.6.3 (MUST-40): the delay is below half a second.
     ("delayed_ack", 0.0, 0.499),
+    ("quick_acks", 0, 1024),
+    ("mtu_raise_interval", 0.001, _DAY),
     ("dscp", 0, 63),
     ("ttl", 1, 255),
     ("recv_buffer", 2048, 1 << 30),

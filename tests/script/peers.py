@@ -15,7 +15,14 @@ from utcp.core import State
 from utcp.testing import Script
 
 PLAIN = Config(
-    timestamps=False, sack=False, window_scaling=False, ecn=False, congestion_control="reno"
+    timestamps=False,
+    sack=False,
+    window_scaling=False,
+    ecn=False,
+    congestion_control="reno",
+    quick_acks=0,
+    pacing=False,
+    mtu_probing=False,
 )
 """No options but the MSS, so that every segment of a script is short to read; and the congestion
 window that is the easiest to foretell."""

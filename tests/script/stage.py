@@ -150,7 +150,7 @@ def raw(segment: SegmentView) -> bytes:
 def stage(config: Config | None = None) -> tuple[Peer, Peer]:
     """Two peers who know nothing of each other."""
     clock = Clock()
-    config = config or Config()
+    config = config or Config(quick_acks=0)
     return Peer("A", "B", clock, config), Peer("B", "A", clock, config)
 
 

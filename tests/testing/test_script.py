@@ -20,7 +20,7 @@ def established(config: Config | None = None) -> Script:
 
 
 def test_passive_open_and_echo() -> None:
-    with established() as s:
+    with established(Config(quick_acks=0)) as s:
         s.expect_state(State.ESTABLISHED)
         assert s.take_events() == events.CONNECTED
         assert s.take_events() == 0

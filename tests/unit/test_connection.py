@@ -6,7 +6,7 @@ import pytest
 
 from tests.script.peers import PLAIN, client, plain
 from utcp.config import Config
-from utcp.core import Reason, State, events
+from utcp.core import Reason, State, events, tuning
 from utcp.core.connection import mss_for
 from utcp.core.segment import TIMESTAMPS_SIZE
 from utcp.core.sender import MIN_MSS
@@ -145,8 +145,8 @@ def test_info_counts_bytes_and_names_what_was_agreed() -> None:
 def test_the_window_stays_within_what_the_socket_holds_on_a_fast_path() -> None:
     with client(plain(recv_buffer=60_000)) as s:
         s.conn.burst_capacity = 10_000
-        s.conn.limit_to_socket()
+        tuning.tune(s.conn, s.now, -1)
         assert s.conn.info().rcv_space == 60_000  # 100 ms away
         s.conn.snd.rtt.min_rtt_ns = 999_999
-        s.conn.limit_to_socket()
+        tuning.tune(s.conn, s.now, -1)
         assert s.conn.info().rcv_space == 10_000

@@ -127,7 +127,7 @@ def test_a_burst_of_a_whole_window_is_one_transmit() -> None:
 
 
 def test_lost_data_goes_before_new_data() -> None:
-    rig = Rig(Config(timestamps=False, sack=False, ecn=False, initial_window=4))
+    rig = Rig(Config(timestamps=False, sack=False, ecn=False, initial_window=4, pacing=False))
     rig.conn.write(bytes(100_000))
     rig.poll()
     rig.now += 10 * SECOND

@@ -40,5 +40,7 @@ def test_slots_are_different() -> None:
         timers.FIN_WAIT2,
         timers.PTO,
         timers.REORDER,
+        timers.PACE,
+        timers.CORK,
     }
     assert slots == set(range(timers.COUNT))

@@ -241,7 +241,7 @@ class Driver:
         now = monotonic_ns()
         for addr, hard, mtu, quoted in self.sock.errors():
             if mtu:
-                self.endpoint.packet_too_big(now, addr, mtu)
+                self.endpoint.packet_too_big(now, addr, mtu, quoted)
             else:
                 self.endpoint.unreachable(now, addr, hard, quoted)
 

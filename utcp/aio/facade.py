@@ -34,6 +34,7 @@ def _option(level: int, name: str) -> _Key:
 _TCP: Final = socket.IPPROTO_TCP
 _SOL: Final = socket.SOL_SOCKET
 _NODELAY: Final = _option(_TCP, "TCP_NODELAY")
+_CORK: Final = _option(_TCP, "TCP_CORK")
 _KEEPALIVE: Final = _option(_SOL, "SO_KEEPALIVE")
 _KEEPIDLE: Final = _option(_TCP, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else
                            "TCP_KEEPALIVE")  # fmt: skip
@@ -205,6 +206,10 @@ def _set_nodelay(conn: Connection, value: int) -> None:
     conn.nodelay = bool(value)
 
 
+def _set_cork(conn: Connection, value: int) -> None:
+    conn.cork = bool(value)
+
+
 def _set_keepalive(conn: Connection, value: int) -> None:
     conn.keepalive = bool(value)
 
@@ -234,6 +239,7 @@ def _set_tos(conn: Connection, value: int) -> None:
 
 _WRITE: Final[dict[_Key, Callable[[Connection, int], None]]] = {
     _NODELAY: _set_nodelay,
+    _CORK: _set_cork,
     _KEEPALIVE: _set_keepalive,
     _KEEPIDLE: _set_keepidle,
     _KEEPINTVL: _set_keepintvl,
@@ -244,6 +250,7 @@ _WRITE: Final[dict[_Key, Callable[[Connection, int], None]]] = {
 }
 _READ: Final[dict[_Key, Callable[[StreamSocket], int | bytes]]] = {
     _NODELAY: lambda own: int(own._conn.nodelay),
+    _CORK: lambda own: int(own._conn.cork),
     _KEEPALIVE: lambda own: int(own._conn.keepalive),
     _KEEPIDLE: lambda own: own._conn.keepalive_idle_ns // _SECOND,
     _KEEPINTVL: lambda own: own._conn.keepalive_interval_ns // _SECOND,

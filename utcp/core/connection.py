@@ -17,7 +17,9 @@ from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import cc, events, segment, teardown, timers
+from utcp.core import autotune, cc, events, segment, teardown, timers
+from utcp.core.ackdelay import AckDelay
+from utcp.core.pmtu import PathMtu
 from utcp.core.receiver import Receiver, window_scale
 from utcp.core.resets import Resets
 from utcp.core.rtt import RttEstimator
@@ -39,7 +41,6 @@ from utcp.core.state import (
 from utcp.core.timers import NEVER, TimerTable
 from utcp.stats import Counters, TcpInfo
 
-_FAST_RTT_NS: Final = 1_000_000
 _MIN_SNDBUF: Final = 256 << 10
 _UDP_HEADER: Final = 8
 _MAX_IP_PACKET: Final = 65_535
@@ -87,6 +88,7 @@ class Connection:
         "_events",
         "_keepalive",
         "_ready",
+        "acks",
         "addr",
         "agenda",
         "burst_capacity",
@@ -96,7 +98,6 @@ class Connection:
         "challenged_at",
         "config",
         "counters",
-        "delayed_ack_ns",
         "dscp",
         "ecn_ok",
         "heap_at",
@@ -110,6 +111,7 @@ class Connection:
         "orphan",
         "passive",
         "path_mtu",
+        "pmtu",
         "predict",
         "queued",
         "rcv",
@@ -159,11 +161,14 @@ class Connection:
         self.reason: Reason = Reason.NONE
         self.soft_error = ""
         """The last condition that made delivery slow or doubtful, as a word; "" for none."""
+        self.pmtu = PathMtu(path_mtu, ipv6, config.ns("mtu_raise_interval"))
         mss = mss_for(path_mtu, ipv6, config)
         rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
         control = cc.create(config.congestion_control, mss, config.initial_window)
-        self.snd = Sender(iss, mss, rtt, control, config.nodelay)
+        self.snd = Sender(iss, mss, rtt, control, config.nodelay, config.pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
+        self.rcv.limit(autotune.initial(mss, config.recv_buffer))
+        self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
         if config.window_scaling:
             self.rcv.rcv_wscale = window_scale(config.recv_buffer)
         self.timers = TimerTable()
@@ -171,14 +176,12 @@ class Connection:
         self.ts_offset = ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = False
         self.predict = False  # whether `fastpath` may be tried
-        self.syn_due = False
-        self.reset_due = False
+        self.syn_due = self.reset_due = False
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
         self.queued = self._ready = False
         self._events = 0
         self.writable_level = -1
-        self.delayed_ack_ns = config.ns("delayed_ack")
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
         self.challenged_at = _NEVER_BEFORE
         self.dscp = config.dscp
@@ -187,9 +190,8 @@ class Connection:
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
-        self.keepalive_probes = 0
+        self.keepalive_probes = self.last_heard_at = 0
         self.keepalive_due = False
-        self.last_heard_at = 0
         self.bytes_sent = self.bytes_retrans = self.total_retrans = 0
         self.segs_out = self.segs_in = 0
 
@@ -230,6 +232,18 @@ class Connection:
     @nodelay.setter
     def nodelay(self, value: bool) -> None:
         self.snd.nodelay = value
+        self.touch()
+
+    @property
+    def cork(self) -> bool:
+        """Whether only full segments go, and what is left over waits up to 200 ms for more, as
+        with Linux's TCP_CORK. Setting it to False lets everything go."""
+        return self.snd.cork
+
+    @cork.setter
+    def cork(self, value: bool) -> None:
+        self.snd.cork = value
+        self.timers.at[timers.CORK] = NEVER
         self.touch()
 
     @property
@@ -362,6 +376,9 @@ class Connection:
             data = data[: rcv.fin_seq - seq]
         if rcv.text(seq, data):
             self.signal(events.READABLE)
+        if rcv.ack_now:
+            # Out of order, old, or filling a hole.
+            self.acks.disturbed()
         self.touch()
 
     def count_out(self, segments: int, payload: int, resend: bool) -> None:
@@ -394,12 +411,6 @@ class Connection:
         if self.state is not SYN_SENT:
             # Before the peer's SYN nothing is agreed; then the handshake does it.
             snd.set_mss(self.ts_ok)
-
-    def limit_to_socket(self) -> None:
-        """Keep the window within what the UDP socket's buffer can hold, where the round trip is
-        so short that a whole window can arrive between two wake-ups."""
-        if self.burst_capacity and 0 <= self.snd.rtt.min_rtt_ns < _FAST_RTT_NS:
-            self.rcv.limit(self.burst_capacity)
 
 
 def snapshot(conn: Connection) -> TcpInfo:

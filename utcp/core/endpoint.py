@@ -23,7 +23,16 @@ from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import fastpath, handshake, listener, output, segment, timeouts, timewait
+from utcp.core import (
+    fastpath,
+    handshake,
+    listener,
+    output,
+    probing,
+    segment,
+    timeouts,
+    timewait,
+)
 from utcp.core.connection import Agenda, Connection
 from utcp.core.deadlines import Deadlines
 from utcp.core.listener import Listener
@@ -43,8 +52,6 @@ from utcp.core.timewait import TimeWait
 from utcp.core.transmit import Transmit
 from utcp.stats import Counters
 
-_MIN_MTU_IPV4: Final = 552  # as Linux's min_pmtu
-_MIN_MTU_IPV6: Final = 1280  # RFC 8200 §5
 _CE: Final = 3  # RFC 3168 §5
 
 
@@ -324,18 +331,13 @@ class Endpoint:
         # errors anywhere, the connection goes on and the application is told.
         conn.advise("port unreachable" if hard else "host unreachable")
 
-    def packet_too_big(self, now: int, addr: Hashable, mtu: int) -> None:
+    def packet_too_big(self, now: int, addr: Hashable, mtu: int, quoted: bytes = b"") -> None:
         """The path to `addr` takes packets of at most `mtu` bytes: what is in flight and larger
-        will be cut anew and sent again (RFC 9293 §3.7.2)."""
+        will be cut anew and sent again (RFC 9293 §3.7.2). `quoted` as for `unreachable`."""
         conn = self._connections.get(addr)
-        if conn is None:
-            return
-        mtu = max(mtu, _MIN_MTU_IPV6 if self._ipv6 else _MIN_MTU_IPV4)
-        if mtu >= conn.path_mtu:
-            return
-        conn.set_path_mtu(mtu)
-        conn.snd.flight.mark_all_lost(forget_sacked=False)
-        conn.touch()
+        # RFC 5927 §7.2, RFC 8899 §4.6.1: only what quotes a segment in flight is believed.
+        if conn is not None and _quotes(conn, quoted):
+            probing.packet_too_big(conn, now, mtu)
 
     # -- effects ------------------------------------------------------------------------------
 

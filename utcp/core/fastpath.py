@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, events
+from utcp.core import arrival, events, tuning
 from utcp.core.segment import NOT_OURS, OK, TIMESTAMPS_WORD, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSE_WAIT
@@ -61,6 +61,14 @@ def receive(
         else:
             conn.counters.malformed += 1
         pos = end
+    if now >= conn.rcv.tuner.due_at:
+        # Once per round trip. What came together echoes the same timestamp, or nearly so.
+        echo = -1
+        if length >= _SIZE:
+            _, _, ack_word, stamps = _UNPACK(buf, 0)
+            if ack_word & MASK32 == TIMESTAMPS_WORD:
+                echo = stamps & MASK32
+        tuning.tune(conn, now, echo)
 
 
 def _run(

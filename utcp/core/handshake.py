@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import cc, events, segment, teardown, timers
+from utcp.core import cc, events, probing, segment, teardown, timers, tuning
 from utcp.core.loss import LossDetector
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
@@ -175,7 +175,11 @@ def established(conn: Connection, now: int, ack: int) -> None:
     # Whatever befell the SYN says nothing about the data.
     snd.loss = LossDetector(snd.iss)
     snd.loss.may_probe = conn.sack_ok and snd.rtt.srtt_ns > 0
-    conn.limit_to_socket()
+    snd.pacer.start(snd.cc.cwnd)
+    snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
+    if conn.config.mtu_probing:
+        probing.start(conn, now)
+    tuning.start(conn, now)
     if conn.state is not FIN_WAIT_1:
         conn.move(ESTABLISHED)
         if snd.fin_queued:

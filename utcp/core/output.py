@@ -10,7 +10,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import handshake, recovery, segment, timers
+from utcp.core import handshake, probing, recovery, segment, timers
+from utcp.core.pacer import rate as pacing_rate
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
@@ -27,6 +28,7 @@ _PACK_SEQ: Final = _SEQ.pack
 _ECT0: Final = 2  # RFC 3168 §5
 _LEAST_OVERRIDE_NS: Final = 100_000_000
 _MOST_OVERRIDE_NS: Final = 1_000_000_000
+_CORK_NS: Final = 200_000_000
 
 
 def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
@@ -38,9 +40,9 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
         return handshake.poll(conn, now)
     start, end = snd.flight.next_lost()
     if start >= 0 and not recovery.prefers_new(conn):
-        end = _may_resend(conn, start, end)
-        if end > start:
-            return _burst(conn, now, start, end, max_bytes, max_segments)
+        burst = _resend(conn, now, start, end, max_bytes, max_segments)
+        if burst is not None:
+            return burst
     if snd.probe_due:
         return _probe_window(conn, now)
     if snd.tail_probe_due:
@@ -52,9 +54,58 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
     if snd.pending():
         end = _new_end(conn, now)
         if end > snd.snd_nxt:
-            return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
+            if not snd.pacer.on and now < conn.pmtu.probe_at:
+                return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
+            return _new_data(conn, now, end, max_bytes, max_segments)
         _arm_persist(conn, now)
     return _acknowledge(conn, now)
+
+
+def _resend(
+    conn: Connection, now: int, start: int, end: int, max_bytes: int, max_segments: int
+) -> Transmit | None:
+    """As much of the lost range as may go now, None for nothing."""
+    pacer = conn.snd.pacer
+    if pacer.on and pacer.next_at > now:
+        conn.timers.at[timers.PACE] = pacer.next_at
+        return None
+    end = _may_resend(conn, start, end)
+    return _paced(conn, now, start, end, max_bytes, max_segments) if end > start else None
+
+
+def _new_data(
+    conn: Connection, now: int, end: int, max_bytes: int, max_segments: int
+) -> Transmit | None:
+    """New data up to `end`, where pacing or path MTU discovery have a say."""
+    snd = conn.snd
+    if snd.pacer.on and snd.pacer.next_at > now:
+        # An ACK need not wait with it.
+        conn.timers.at[timers.PACE] = snd.pacer.next_at
+        return _acknowledge(conn, now)
+    if now >= conn.pmtu.probe_at:
+        size = probing.payload(conn, now, end)
+        if size > 0:
+            return _burst(conn, now, snd.snd_nxt, snd.snd_nxt + size, max_bytes, 1, size)
+        if size < 0:
+            return _acknowledge(conn, now)
+    return _paced(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
+
+
+def _paced(
+    conn: Connection, now: int, start: int, end: int, max_bytes: int, max_segments: int
+) -> Transmit:
+    """A burst that is not larger than the pacer likes it."""
+    snd = conn.snd
+    if not snd.pacer.on:
+        return _burst(conn, now, start, end, max_bytes, max_segments)
+    control = snd.cc
+    # As in Linux: from half of ssthresh on it is no longer slow start that sets the pace.
+    slow_start = control.cwnd < control.ssthresh >> 1
+    rate = control.pacing_rate or pacing_rate(control.cwnd, snd.rtt.srtt_ns, slow_start)
+    most = snd.pacer.burst(rate, snd.smss - _options_size(conn))
+    burst = _burst(conn, now, start, min(end, start + most), max_bytes, max_segments)
+    snd.pacer.sent(now, len(burst.data), rate)
+    return burst
 
 
 def _new_end(conn: Connection, now: int) -> int:
@@ -113,14 +164,21 @@ def _tail(conn: Connection) -> tuple[int, int]:
 
 
 def _burst(
-    conn: Connection, now: int, start: int, end: int, max_bytes: int, max_segments: int
+    conn: Connection,
+    now: int,
+    start: int,
+    end: int,
+    max_bytes: int,
+    max_segments: int,
+    size: int = 0,
 ) -> Transmit:
-    """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small."""
+    """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small.
+    Each has `size` bytes of payload but the last; 0: what the path is known to take."""
     snd = conn.snd
     rcv = conn.rcv
     options = _options(conn, now)
     overhead = HEADER_SIZE + len(options)
-    size = snd.smss - len(options)
+    size = size or snd.smss - len(options)
     most = min(max_segments, max_bytes // (size + overhead)) or 1
     data_end = snd.buffer.end
     stop = min(end, data_end)
@@ -206,6 +264,8 @@ def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> Non
         snd.override = False
         if snd.loss.may_probe:
             recovery.arm_probe(conn, now)
+        if conn.acks.unanswered:
+            conn.acks.answered(now, conn.rcv.rcv_nxt)
     snd.last_sent_at = now
     at = conn.timers.at
     if at[timers.RTO] == NEVER:
@@ -213,7 +273,7 @@ def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> Non
         at[timers.RTO] = now + snd.rtt.rto_ns
     if conn.user_timeout_ns and at[timers.USER] == NEVER:
         at[timers.USER] = snd.progress_at + conn.user_timeout_ns
-    at[timers.PERSIST] = NEVER
+    at[timers.PERSIST] = at[timers.CORK] = NEVER
     acknowledged(conn)
 
 
@@ -249,6 +309,11 @@ def _probe_interval_ns(conn: Connection) -> int:
 def _arm_persist(conn: Connection, now: int) -> None:
     """Something waits, the window does not let it go, and no ACK is on its way to change that."""
     at = conn.timers.at
+    if conn.snd.cork and conn.snd.snd_wnd > 0:
+        # What is not a full segment waits for more, but as in Linux not for ever.
+        if at[timers.CORK] == NEVER:
+            at[timers.CORK] = now + _CORK_NS
+        return
     if at[timers.PERSIST] == NEVER and at[timers.RTO] == NEVER:
         interval_ns = _probe_interval_ns(conn)
         if conn.snd.snd_wnd > 0:
@@ -267,8 +332,11 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
     if rcv.ack_due():
         return _ack(conn, now, conn.snd.snd_nxt)
     at = conn.timers.at
-    if rcv.rcv_nxt != rcv.last_ack_sent and at[timers.DELAYED_ACK] == NEVER:
-        at[timers.DELAYED_ACK] = now + conn.delayed_ack_ns
+    if rcv.rcv_nxt != rcv.last_ack_sent:
+        due_at = _delay_ack(conn, now)
+        if due_at <= now:
+            return _ack(conn, now, conn.snd.snd_nxt)
+        at[timers.DELAYED_ACK] = due_at
     if conn.keepalive and at[timers.KEEPALIVE] == NEVER:
         # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
         at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
@@ -276,6 +344,15 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         # Nobody reads any more, so the peer's FIN is not waited for without end (as in Linux).
         at[timers.FIN_WAIT2] = now + conn.config.ns("fin_wait2_timeout")
     return None
+
+
+def _delay_ack(conn: Connection, now: int) -> int:
+    """Until when an ACK that is not due waits."""
+    due_at = conn.timers.at[timers.DELAYED_ACK]
+    if due_at != NEVER:
+        return conn.acks.more(now, conn.rcv.rcv_nxt) or due_at
+    rtt = conn.snd.rtt
+    return now + conn.acks.arrived(now, conn.rcv.rcv_nxt, rtt.rto_ns, rtt.min_rtt_ns)
 
 
 def _ack(conn: Connection, now: int, seq: int) -> Transmit:

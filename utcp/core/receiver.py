@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from utcp.core.autotune import ReceiveTuner
 from utcp.core.reassembly import Reassembly
 from utcp.core.recv_buffer import RecvBuffer
 from utcp.core.timers import NEVER
@@ -45,6 +46,7 @@ class Receiver:
         "total",
         "ts_recent",
         "ts_recent_at",
+        "tuner",
     )
 
     def __init__(self, capacity: int, adv_mss: int) -> None:
@@ -63,6 +65,7 @@ class Receiver:
         self.ts_recent_at = NEVER
         self.total = 0
         self.buffer = RecvBuffer()
+        self.tuner = ReceiveTuner()
         self.reassembly = Reassembly(max_bytes=capacity, max_ranges=_MAX_RANGES)
 
     def start(self, irs: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import loss, timers
+from utcp.core import loss, probing, timers
 from utcp.core.cc.base import CongestionControl
 from utcp.core.frto import SEND_NEW, SENT_NEW
 from utcp.core.seq import MASK32
@@ -39,14 +39,14 @@ def on_ack(conn: Connection, now: int, ece: bool) -> None:
     sample = snd.sample
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
+        snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
+    if conn.pmtu.probed:
+        probing.on_ack(conn, now)
     flags = snd.loss.on_ack(snd.flight, sample, snd.rtt, snd.mss, conn.sack_ok)
     if flags:
         _react(conn, now, flags, ece)
     if ece and conn.ecn_ok:
         sample.ece = True
-        if snd.cc.cwnd <= snd.mss and snd.snd_nxt > snd.snd_una:
-            # RFC 3168 §6.1.2: the window cannot become smaller, so the timer starts anew.
-            conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
         if snd.loss.on_ece(snd.snd_una, snd.snd_nxt):
             # RFC 3168 §6.1.2: react once for a window of data.
             snd.cwr_pending = True
@@ -66,6 +66,8 @@ def reorder_timeout(conn: Connection, now: int) -> None:
     conn.timers.at[timers.REORDER] = NEVER
     if snd.snd_nxt == snd.snd_una:
         return
+    if conn.pmtu.probed:
+        probing.on_reorder_timeout(conn, now)
     snd.sample.reset(now)
     # As in Linux: no ACK clocks out what was found lost by the clock, so one segment may go.
     snd.sample.delivered = snd.mss
@@ -78,7 +80,7 @@ def arm_probe(conn: Connection, now: int) -> None:
     snd = conn.snd
     one_segment = snd.snd_nxt - snd.snd_una <= snd.mss
     # What we let a peer wait is the best guess of what it lets us wait.
-    due = now + pto_ns(snd.rtt.srtt_ns, one_segment, conn.delayed_ack_ns)
+    due = now + pto_ns(snd.rtt.srtt_ns, one_segment, conn.acks.most_ns)
     at = conn.timers.at
     rto = at[timers.RTO]
     if rto < due:

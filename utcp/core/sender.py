@@ -11,6 +11,7 @@ from typing import Final
 from utcp.core.cc.base import CongestionControl
 from utcp.core.flight import Flight
 from utcp.core.loss import LossDetector
+from utcp.core.pacer import Pacer
 from utcp.core.prr import Prr
 from utcp.core.rtt import RttEstimator
 from utcp.core.sample import AckSample
@@ -28,6 +29,7 @@ class Sender:
     __slots__ = (
         "buffer",
         "cc",
+        "cork",
         "cwnd_limited",
         "cwr_pending",
         "fin_queued",
@@ -40,6 +42,7 @@ class Sender:
         "mss",
         "nodelay",
         "override",
+        "pacer",
         "path_mss",
         "peer_mss",
         "probe_due",
@@ -61,7 +64,13 @@ class Sender:
     )
 
     def __init__(
-        self, iss: int, path_mss: int, rtt: RttEstimator, cc: CongestionControl, nodelay: bool
+        self,
+        iss: int,
+        path_mss: int,
+        rtt: RttEstimator,
+        cc: CongestionControl,
+        nodelay: bool,
+        pacing: bool = False,
     ) -> None:
         self.iss = iss
         self.snd_una = iss
@@ -82,10 +91,12 @@ class Sender:
         self.rtt = rtt
         self.cc = cc
         self.sample = AckSample()
+        self.pacer = Pacer(pacing)
         self.nodelay = nodelay
+        self.cork = False  # only full segments, for a while
         self.small_end = iss  # where the last segment ended that was not full
         self.fin_queued = False
-        self.override = False  # the silly-window override timer has expired
+        self.override = False  # the silly-window override timer, or that of cork, has expired
         self.probe_due = False  # a zero-window probe is to be sent
         self.tail_probe_due = False  # a tail loss probe is to be sent (RFC 8985 §7.3)
         self.probes = 0  # sent since the window shut
@@ -158,6 +169,10 @@ class Sender:
         condition is Nagle's (§3.7.4, SHLD-7, MUST-17), in the variation of Appendix A.3 that
         Linux uses: what must have been acknowledged is not all data, only the last small segment.
         """
+        if self.override:
+            return True
+        if self.cork and not self.fin_queued:
+            return False
         if self.nodelay or self.fin_queued or self.small_end <= self.snd_una:
-            return last or self.override or tail >= self.max_snd_wnd >> 1
+            return last or tail >= self.max_snd_wnd >> 1
         return False

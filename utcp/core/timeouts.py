@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import loss, recovery, teardown, timers
+from utcp.core import loss, probing, recovery, teardown, timers
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
@@ -20,6 +20,12 @@ def handle(conn: Connection, now: int) -> None:
     if at[timers.DELAYED_ACK] <= now:
         at[timers.DELAYED_ACK] = NEVER
         conn.rcv.ack_now = True
+        conn.acks.expired()
+    if at[timers.PACE] <= now:
+        at[timers.PACE] = NEVER
+    if at[timers.CORK] <= now:
+        at[timers.CORK] = NEVER
+        conn.snd.override = conn.snd.cork
     if at[timers.USER] <= now and _user_timeout(conn, now):
         return
     if at[timers.REORDER] <= now:
@@ -78,6 +84,8 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
         snd.probe_due = True
         return
     snd.rtt.backoff()
+    if synchronized and conn.config.mtu_probing:
+        probing.on_timeout(conn, now)
     conn.counters.timeouts += 1
     conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
     conn.timers.at[timers.PTO] = conn.timers.at[timers.REORDER] = NEVER

@@ -18,9 +18,12 @@ DELAYED_ACK: Final = 2  # RFC 9293 §3.8.6.3
 KEEPALIVE: Final = 3  # RFC 9293 §3.8.4
 USER: Final = 4  # user time-out (RFC 9293 §3.9.1.1)
 FIN_WAIT2: Final = 5  # an orphan waiting for the peer's FIN
+
 PTO: Final = 6  # tail loss probe (RFC 8985 §7.2); never later than RTO
 REORDER: Final = 7  # what may be late becomes lost (RFC 8985 §6.2 step 5)
-COUNT: Final = 8
+PACE: Final = 8  # the next burst may leave
+CORK: Final = 9  # a corked segment that is not full goes after all
+COUNT: Final = 10
 
 
 class TimerTable:

@@ -78,6 +78,7 @@ class CongestionControl:
         "initial_cwnd",
         "initial_segments",
         "mss",
+        "pacing_rate",
         "ssthresh",
     )
 
@@ -93,6 +94,8 @@ class CongestionControl:
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        # Bytes per second; 0 leaves it to the pacer to spread `cwnd` over a round trip.
+        self.pacing_rate = 0
         self.hystart = HyStart()
         # What the last reduction did away with; nothing to undo if the first one is 0.
         self._undo_cwnd = 0

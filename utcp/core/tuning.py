@@ -1,0 +1,48 @@
+"""Receive buffer auto-tuning of a connection: what `autotune` measures, done to the receiver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from utcp.core.seq import MASK32
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+_FAST_RTT_NS: Final = 1_000_000
+_MOST_ECHO_MS: Final = 10_000
+
+
+def start(conn: Connection, now: int) -> None:
+    """The handshake is over: from now on the receive buffer fits itself to the path."""
+    rcv = conn.rcv
+    rcv.tuner.start(now, conn.snd.rtt.min_rtt_ns, conn.snd.mss)
+    most = _most(conn)
+    # What the UDP socket's buffer allows is little and held anyway: no need to grow into it.
+    if most < rcv.capacity or most == conn.burst_capacity:
+        rcv.capacity = most
+
+
+def tune(conn: Connection, now: int, ts_ecr: int) -> None:
+    """Segments have come, with this timestamp echoed (-1: none), and `rcv.tuner` is due."""
+    rcv = conn.rcv
+    if conn.ts_ok and ts_ecr >= 0:
+        # RFC 7323 §3: the echo is that of an ACK of ours.
+        age_ms = conn.ts_clock(now) - ts_ecr & MASK32
+        rcv.tuner.note_rtt(min(age_ms, _MOST_ECHO_MS) * 1_000_000)
+    elif conn.snd.rtt.srtt_ns:
+        rcv.tuner.note_rtt(conn.snd.rtt.srtt_ns)
+    taken = rcv.total - rcv.buffer.size
+    rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, _most(conn), rcv.rcv_mss)
+
+
+def _most(conn: Connection) -> int:
+    """What the receive buffer may grow to: the configured size, what the window field can say,
+    and, where the round trip is so short that a whole window can arrive between two wake-ups, what
+    the UDP socket's buffer can hold."""
+    most = conn.config.recv_buffer
+    if not conn.wscale_ok:
+        most = min(most, 0xFFFF)
+    if conn.burst_capacity and conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS:
+        most = min(most, conn.burst_capacity)
+    return most
