@@ -247,7 +247,10 @@ class LossDetector:
             # RFC 8985 §7.4.2: a congestion control response equivalent to a fast recovery.
             flags |= self._reduce(flight)
         if undo.marker >= 0:
-            if undo.by_dsack(flight) or (self.state != OPEN and self._late(flight, sample)):
+            if undo.by_dsack(flight):
+                flight.reordering_seen |= not undo.timeout
+                flags |= self._undo(flight)
+            elif self.state != OPEN and self._late(flight, sample):
                 flags |= self._undo(flight)
             elif self.state == OPEN:
                 undo.done(una)
@@ -258,11 +261,16 @@ class LossDetector:
 
     def _late(self, flight: Flight, sample: AckSample) -> bool:
         """Whether this ACK shows that what was taken for lost was late (Eifel detection)."""
-        # As in Linux: in fast recovery it is about one hole; the others may be real, and it is
-        # settled only when no retransmission is under way that may fill one.
-        if self.state == RECOVERY and flight.una < self.recover and flight.resent_bytes:
-            return False
-        return self.undo.by_echo(flight, sample)
+        late = self.undo.by_echo(flight, sample)
+        if late and self.state == RECOVERY:
+            # As in Linux: what was sent first has filled the hole, so the network reorders. RFC
+            # 8985 §6.2 step 3 cannot see that in what was retransmitted, and would go on so.
+            flight.reordering_seen = True
+            # As in Linux: it is about one hole; the others may be real, and it is settled only
+            # when no retransmission is under way that may fill one.
+            if flight.una < self.recover and flight.resent_bytes:
+                return False
+        return late
 
     def _needless_timeout(self, flight: Flight, sample: AckSample, sack: bool) -> bool:
         """Let F-RTO look at the ACK."""
