@@ -122,6 +122,13 @@ def test_no_pacing_where_the_round_trip_is_short() -> None:
     assert client_.snd.pacer.on
 
 
+@pytest.mark.parametrize(("path_mtu", "on"), [(65_535, True), (65_536, False)])
+def test_no_pacing_within_a_host_that_is_too_busy_to_answer_soon(path_mtu: int, on: bool) -> None:
+    with client(PACED, path_mtu=path_mtu) as s:
+        assert s.conn.info().min_rtt == 100_000
+        assert s.conn.snd.pacer.on is on
+
+
 def test_off_by_config() -> None:
     with client(dataclasses.replace(PACED, pacing=False)) as s:
         assert not s.conn.snd.pacer.on

@@ -220,9 +220,11 @@ class Connection:
 
     @property
     def sndbuf(self) -> int:
-        """How many of the buffered bytes TCP takes as its own: twice the congestion window, at
-        most `Config.send_buffer`, as Linux sizes a socket's send buffer."""
-        return min(max(2 * self.snd.cc.cwnd, _MIN_SNDBUF), self.config.send_buffer)
+        """How many of the buffered bytes TCP takes as its own: twice the congestion window, as
+        Linux sizes a socket's send buffer, or twice the peer's; at most `Config.send_buffer`."""
+        snd = self.snd
+        window = min(snd.cc.cwnd, snd.max_snd_wnd)
+        return min(max(2 * window, _MIN_SNDBUF), self.config.send_buffer)
 
     @property
     def nodelay(self) -> bool:
