@@ -94,6 +94,26 @@ def test_bursts_of_a_millisecond_on_a_fast_path() -> None:
     assert 4 < segments / transmits < 40
 
 
+def test_a_smoothed_round_trip_that_lags_does_not_hold_the_window_back() -> None:
+    """After a loss the queue empties, and at once the window fits the shorter round trip."""
+    link = LinkConfig(rate_bps=100_000_000, delay_ns=20 * MS, queue_bytes=500_000, mtu=1500)
+    world = pair(1, config=Config(congestion_control="reno"), link=link, trace=False)
+    client_, server = world.connect()
+    sink = Sink(server, 1 << 40)
+    world.b.run(sink)
+    world.a.run(Source(client_, 1 << 40, finish="keep"))
+    world.run_for(2 * SECOND)
+    reductions = 0
+    ssthresh = client_.info().snd_ssthresh
+    for _ in range(40):
+        before = sink.received
+        world.run_for(500 * MS)
+        assert sink.received - before > 0.9 * 6_250_000 * 1448 / 1500
+        reductions += client_.info().snd_ssthresh < ssthresh
+        ssthresh = client_.info().snd_ssthresh
+    assert reductions
+
+
 def test_a_path_is_filled_through_a_queue_that_no_burst_of_a_window_fits_into() -> None:
     """A tenth of the bandwidth-delay product of queue: without pacing slow start overflows it with
     the first lump of a hundred segments."""
