@@ -92,6 +92,18 @@ async def test_nagle_is_off_by_default(net: Net) -> None:
         await close(protocol)
 
 
+async def test_cork(net: Net) -> None:
+    async with net.serving(Recorder) as addr:
+        transport, protocol = await net.create_connection(Recorder, addr)
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(TCP, socket.TCP_CORK) == 0
+        sock.setsockopt(TCP, socket.TCP_CORK, 1)
+        assert sock.getsockopt(TCP, socket.TCP_CORK) == 1
+        sock.setsockopt(TCP, socket.TCP_CORK, 0)
+        assert sock.getsockopt(TCP, socket.TCP_CORK) == 0
+        await close(protocol)
+
+
 async def test_what_means_nothing_here_is_refused(net: Net) -> None:
     async with net.serving(Recorder) as addr:
         transport, protocol = await net.create_connection(Recorder, addr)

@@ -94,6 +94,29 @@ def test_bursts_of_a_millisecond_on_a_fast_path() -> None:
     assert 4 < segments / transmits < 40
 
 
+def test_a_smoothed_round_trip_that_lags_does_not_hold_the_window_back() -> None:
+    """After a loss the queue empties, and at once the window fits the shorter round trip."""
+    link = LinkConfig(rate_bps=100_000_000, delay_ns=20 * MS, queue_bytes=500_000, mtu=1500)
+    world = pair(1, config=Config(congestion_control="reno"), link=link, trace=False)
+    client_, server = world.connect()
+    sink = Sink(server, 1 << 40)
+    world.b.run(sink)
+    world.a.run(Source(client_, 1 << 40, finish="keep"))
+    world.run_for(2 * SECOND)
+    before = client_.info()
+    wire = world.network.links["a", "b"]
+    wire.config = dataclasses.replace(link, loss=0.02)
+    world.run_for(20 * MS)
+    wire.config = link
+    # Fast recovery, and the queue empties.
+    world.run_for(200 * MS)
+    after = client_.info()
+    assert after.snd_ssthresh < before.snd_ssthresh
+    received = sink.received
+    world.run_for(SECOND)
+    assert sink.received - received > 0.95 * 12_500_000 * 1448 / 1500
+
+
 def test_a_path_is_filled_through_a_queue_that_no_burst_of_a_window_fits_into() -> None:
     """A tenth of the bandwidth-delay product of queue: without pacing slow start overflows it with
     the first lump of a hundred segments."""
@@ -120,6 +143,13 @@ def test_no_pacing_where_the_round_trip_is_short() -> None:
     world = pair(1, link=LinkConfig(delay_ns=500_000))
     client_, _ = world.connect()
     assert client_.snd.pacer.on
+
+
+@pytest.mark.parametrize(("path_mtu", "on"), [(65_535, True), (65_536, False)])
+def test_no_pacing_within_a_host_that_is_too_busy_to_answer_soon(path_mtu: int, on: bool) -> None:
+    with client(PACED, path_mtu=path_mtu) as s:
+        assert s.conn.info().min_rtt == 100_000
+        assert s.conn.snd.pacer.on is on
 
 
 def test_off_by_config() -> None:

@@ -150,3 +150,7 @@ def test_the_window_stays_within_what_the_socket_holds_on_a_fast_path() -> None:
         s.conn.snd.rtt.min_rtt_ns = 999_999
         tuning.tune(s.conn, s.now, -1)
         assert s.conn.info().rcv_space == 10_000
+    with client(plain(recv_buffer=60_000), path_mtu=65_536) as s:
+        s.conn.burst_capacity = 10_000
+        tuning.tune(s.conn, s.now, -1)
+        assert s.conn.info().rcv_space == 10_000  # within a busy host

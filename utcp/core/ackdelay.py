@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import Final
 
 _INTERACTIVE: Final = 3
-_LEAST_NS: Final = 1_000_000
+# Shorter waits would save nothing but cost a timer each.
+_LEAST_NS: Final = 4_000_000
 _MOST_QUICK: Final = 1024
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import autotune, cc, events, segment, teardown, timers
 from utcp.core.ackdelay import AckDelay
-from utcp.core.pmtu import PathMtu
+from utcp.core.pmtu import LOOPBACK_MTU, PathMtu
 from utcp.core.receiver import Receiver, window_scale
 from utcp.core.resets import Resets
 from utcp.core.rtt import RttEstimator
@@ -165,7 +165,8 @@ class Connection:
         mss = mss_for(path_mtu, ipv6, config)
         rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
         control = cc.create(config.congestion_control, mss, config.initial_window)
-        self.snd = Sender(iss, mss, rtt, control, config.nodelay, config.pacing)
+        pacing = config.pacing and path_mtu < LOOPBACK_MTU
+        self.snd = Sender(iss, mss, rtt, control, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
         self.rcv.limit(autotune.initial(mss, config.recv_buffer))
         self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
@@ -192,8 +193,7 @@ class Connection:
         self.keepalive_count = config.keepalive_count
         self.keepalive_probes = self.last_heard_at = 0
         self.keepalive_due = False
-        self.bytes_sent = self.bytes_retrans = self.total_retrans = 0
-        self.segs_out = self.segs_in = 0
+        self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -220,9 +220,11 @@ class Connection:
 
     @property
     def sndbuf(self) -> int:
-        """How many of the buffered bytes TCP takes as its own: twice the congestion window, at
-        most `Config.send_buffer`, as Linux sizes a socket's send buffer."""
-        return min(max(2 * self.snd.cc.cwnd, _MIN_SNDBUF), self.config.send_buffer)
+        """How many of the buffered bytes TCP takes as its own: twice the congestion window, as
+        Linux sizes a socket's send buffer, or twice the peer's; at most `Config.send_buffer`."""
+        snd = self.snd
+        window = min(snd.cc.cwnd, snd.max_snd_wnd)
+        return min(max(2 * window, _MIN_SNDBUF), self.config.send_buffer)
 
     @property
     def nodelay(self) -> bool:

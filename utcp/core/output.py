@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import handshake, probing, recovery, segment, timers
+from utcp.core.loss import LOSS
 from utcp.core.pacer import rate as pacing_rate
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
 from utcp.core.seq import MASK32
@@ -101,11 +102,24 @@ def _paced(
     control = snd.cc
     # As in Linux: from half of ssthresh on it is no longer slow start that sets the pace.
     slow_start = control.cwnd < control.ssthresh >> 1
-    rate = control.pacing_rate or pacing_rate(control.cwnd, snd.rtt.srtt_ns, slow_start)
+    rate = control.pacing_rate or pacing_rate(control.cwnd, _pacing_rtt_ns(conn), slow_start)
     most = snd.pacer.burst(rate, snd.smss - _options_size(conn))
     burst = _burst(conn, now, start, min(end, start + most), max_bytes, max_segments)
     snd.pacer.sent(now, len(burst.data), rate)
     return burst
+
+
+def _pacing_rtt_ns(conn: Connection) -> int:
+    """The round trip over which to spread the window: what it is now, or soon will be.
+
+    The smoothed one lags behind by some round trips where a queue has emptied after a loss, and
+    would keep the rate below what the window allows for as long. After a time-out there is not
+    even a sample, for what is sent again gives none; so there the least one has to do.
+    """
+    rtt = conn.snd.rtt
+    if conn.snd.loss.state == LOSS:
+        return rtt.min_rtt_ns
+    return min(rtt.srtt_ns, rtt.latest_ns)
 
 
 def _new_end(conn: Connection, now: int) -> int:

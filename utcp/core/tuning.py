@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from utcp.core.pmtu import LOOPBACK_MTU
 from utcp.core.seq import MASK32
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def _most(conn: Connection) -> int:
     most = conn.config.recv_buffer
     if not conn.wscale_ok:
         most = min(most, 0xFFFF)
-    if conn.burst_capacity and conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS:
+    fast = conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS or conn.path_mtu >= LOOPBACK_MTU
+    if conn.burst_capacity and fast:
         most = min(most, conn.burst_capacity)
     return most
