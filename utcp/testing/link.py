@@ -106,6 +106,8 @@ class LinkStats:
     """Marked CE."""
     queue_max: int = 0
     """Longest queue seen, bytes."""
+    queued_ns: int = 0
+    """How long datagrams have waited for transmission, all together."""
 
 
 # A datagram on its way: arrival time, source, destination, bytes, start, end, tos, trace entry.
@@ -253,6 +255,7 @@ class Link:
                 return
             backlog += wire_size
             stats.queue_max = max(stats.queue_max, backlog)
+            stats.queued_ns += at - now
             if backlog > config.ecn_threshold and tos & 3 != _NOT_ECT:
                 stats.marked += tos & 3 != _CE
                 tos |= _CE

@@ -397,18 +397,20 @@ def pair(
     back: LinkConfig | None = None,
     path_mtu: int = 1500,
     gro: float = 1.0,
+    lend: bool = True,
     trace: bool = True,
     stall_ns: int = 900 * SECOND,
 ) -> Pair:
     """A world of two endpoints, "a" and "b", with `link` from a to b and `back` (default: the
-    same) from b to a. `config` is for both, unless there is a `config_b`."""
+    same) from b to a. `config` is for both, unless there is a `config_b`. `lend=False` takes
+    less time, and does not notice that a buffer was kept too long."""
     config = Config() if config is None else config
     link = LinkConfig(mtu=path_mtu) if link is None else link
     world = Pair(seed, trace=trace, stall_ns=stall_ns)
     hosts = []
     for name, settings in (("a", config), ("b", config_b or config)):
         endpoint = Endpoint(settings, world.random.randbytes(32), path_mtu=path_mtu)
-        host = world.add(name, cast(PollNode, endpoint), gro=gro)
+        host = world.add(name, cast(PollNode, endpoint), gro=gro, lend=lend)
         host.recv_buffer = settings.recv_buffer
         hosts.append(host)
     world.a, world.b = hosts
