@@ -17,6 +17,14 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, prin
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--all-seeds", action="store_true", help="as many seeds as the goals name, not a few"
+    )
+
+
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
 

@@ -151,8 +151,11 @@ def _losses() -> Iterator[Cell]:
 
 def _bursts() -> Iterator[Cell]:
     for length in (3, 10, 30):
-        # One burst in about two thousand datagrams, so long on average.
-        chain = GilbertElliott(to_bad=1 / 2000, to_good=1 / length)
+        # One burst in about two thousand datagrams, so long on average. The chain moves on by
+        # datagrams, not by time: if nothing at all came through, long bursts would last minutes.
+        chain = GilbertElliott(
+            to_bad=1 / 2000, to_good=1 / length, loss_in_bad=1.0 if length < 30 else 0.5
+        )
         for rate, rtt in ((20, 40), (20, 200), (100, 20)):
             yield Cell(
                 name=f"bursts/{_rate(rate)}/{rtt}ms/{length}",

@@ -29,7 +29,7 @@ class Series:
     queue: list[float] = field(default_factory=list)
     """Mean time in the bottleneck's queue since the last look, milliseconds."""
     rate: list[float] = field(default_factory=list)
-    """Payload delivered since the last look, Mbit/s."""
+    """Payload delivered in the last four round trips, Mbit/s."""
 
 
 def record(cell: Cell, controller: str, seed: int = 1) -> Series:
@@ -39,7 +39,9 @@ def record(cell: Cell, controller: str, seed: int = 1) -> Series:
     stats = world.network.links["a", "b"].stats
     series = Series()
     interval = max(cell.seconds * SECOND // _POINTS, MS)
-    received = queued = entered = 0
+    queued = entered = 0
+    received = [0]
+    span = max(4 * cell.rtt_ns // interval, 1)
     for _ in range(cell.seconds * SECOND // interval):
         world.run_for(interval)
         info = transfer.client.info()
@@ -49,8 +51,11 @@ def record(cell: Cell, controller: str, seed: int = 1) -> Series:
         series.ssthresh.append(float("nan") if huge else info.snd_ssthresh / 1024)
         series.flight.append(info.unacked / 1024)
         series.rtt.append(info.rtt / 1000)
-        series.rate.append((sink.received - received) * 8 / 1e6 * SECOND / interval)
+        received.append(sink.received)
+        back = min(span, len(received) - 1)
+        bits = (received[-1] - received[-1 - back]) * 8
+        series.rate.append(bits * SECOND / (back * interval) / 1e6)
         now_entered = stats.sent - stats.overflowed - stats.too_big
         series.queue.append((stats.queued_ns - queued) / max(now_entered - entered, 1) / MS)
-        received, queued, entered = sink.received, stats.queued_ns, now_entered
+        queued, entered = stats.queued_ns, now_entered
     return series

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from benchmarks.paths.cells import HEADERS, MTU, PAYLOAD
+from benchmarks.paths.cells import MTU, PAYLOAD
 from benchmarks.paths.simulate import ENDLESS, controllers
 from utcp.config import Config
 from utcp.core import Endpoint
@@ -19,9 +19,8 @@ _FAST: Final = 100_000_000
 _SLOW: Final = 40_000_000
 _FEW: Final = 4
 _COALESCE_NS: Final = MS
+_JITTER_NS: Final = MS // 2
 _RECEIVER: Final = "receiver"
-
-assert HEADERS + PAYLOAD == MTU
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +146,10 @@ def _build(world: World, case: Case, sinks: dict[str, Sink]) -> list[Host]:
         name = f"sender {number}"
         host = _host(world, name, flow.controller)
         world.network.route(name, _RECEIVER, shared)
-        # A little of its own, or drop-tail queues pick the same flow again and again.
-        delay = flow.rtt_ns - there_ns + rng.randrange(flow.rtt_ns // 50)
-        world.network.connect(_RECEIVER, name, LinkConfig(delay_ns=delay, mtu=MTU))
+        # Where everything is exact, a full queue picks the same flow again and again (Floyd and
+        # Jacobson 1992, phase effects); a datagram's time or two of jitter is what they advise.
+        back = LinkConfig(delay_ns=flow.rtt_ns - there_ns, jitter_ns=_JITTER_NS, mtu=MTU)
+        world.network.connect(_RECEIVER, name, back)
         start = world.now + flow.start_ns + rng.randrange(flow.rtt_ns)
         world.at(start, lambda host=host: _start(world, host))  # type: ignore[misc]
         hosts.append(host)

@@ -35,7 +35,8 @@ duplicate or rewrite datagrams: `drop_nth(2, src="a", match=has_payload)`,
         s.expect(". 1:1(0) ack 1")
 
 **Chaos.** `chaos_pair(seed)` draws network and configuration from a seed; `check_transfer`
-transfers data over it and checks all that must hold.
+transfers data over it and checks all that must hold. `ordeal(seed)` draws the applications, too:
+they stall, half-close, close and abort, while paths change their MTU and fail.
 
 **Reference models** (`utcp.testing.models`) do reassembly, send buffer and SACK scoreboard byte
 by byte, to compare with. `SegmentView` and `encode_segment` are a second, independent codec.
@@ -60,6 +61,7 @@ from utcp.testing.clock import (
 )
 from utcp.testing.models import ReassemblyModel, ScoreboardModel, SendBufferModel
 from utcp.testing.network import GilbertElliott, Link, LinkConfig, LinkStats, Network
+from utcp.testing.ordeal import Ordeal, Outcome, Stalling, ordeal
 from utcp.testing.pcap import from_native, to_native, write_pcap
 from utcp.testing.rules import (
     Delay,
@@ -101,6 +103,8 @@ __all__ = [
     "LinkConfig",
     "LinkStats",
     "Network",
+    "Ordeal",
+    "Outcome",
     "Packet",
     "Pair",
     "Pass",
@@ -116,6 +120,7 @@ __all__ = [
     "SimulationError",
     "Sink",
     "Source",
+    "Stalling",
     "Trace",
     "TraceEntry",
     "VirtualClock",
@@ -138,6 +143,7 @@ __all__ = [
     "has_flags",
     "has_payload",
     "ladder",
+    "ordeal",
     "pair",
     "partition",
     "run_virtual",
