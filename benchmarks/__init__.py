@@ -12,4 +12,9 @@
     runner.py      pairs of processes, several runs, interleaved
     machine.py     where it was measured
     report.py      table, JSON and the part of README.md that shows numbers
+
+In virtual time, and so the same on any machine:
+
+    paths/         simulated paths: `python -m benchmarks.paths`
+    chaos.py       connections in trouble, by the thousand: `python -m benchmarks.chaos`
 """

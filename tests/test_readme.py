@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from benchmarks import report
+from benchmarks.paths import table
 
 if TYPE_CHECKING:
     from tests.conftest import Spawn
@@ -21,7 +22,11 @@ TEXT: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 PATIENCE: Final = 55
 
 # What makes a command short enough for a test, and keeps it from writing into the tree.
-SHORTER: Final = ["--runs", "1", "--size", "1MiB", "--trips", "20", "--list"]
+SHORTER: Final = {
+    "benchmarks": ["--runs", "1", "--size", "1MiB", "--trips", "20", "--list"],
+    "benchmarks.paths": ["--list"],
+    "benchmarks.chaos": ["--seeds", "5"],
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -46,8 +51,8 @@ def test_programs(spawn: Spawn, program: str) -> None:
 def test_commands(spawn: Spawn, command: str) -> None:
     words = shlex.split(command)
     assert words[0] == ".venv/bin/python"
-    if words[1:3] == ["-m", "benchmarks"]:
-        words += SHORTER
+    if words[1] == "-m":
+        words += SHORTER.get(words[2], [])
     process = spawn(*words[1:])
     out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
@@ -72,6 +77,7 @@ def test_setups() -> None:
 
 def test_numbers() -> None:
     assert report.readme_numbers(TEXT) == report.markdown(report.load())
+    assert table.readme_numbers(TEXT) == table.markdown(table.load())
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)", TEXT))

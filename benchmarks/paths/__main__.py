@@ -43,7 +43,9 @@ def main() -> int:
     lines = table.differences(known["grid"], results["grid"])
     if arguments.write:
         everything = {cell.name for cell in all_cells()} | {case.name for case in all_cases()}
-        table.save(table.merged(known, results, everything))
+        results = table.merged(known, results, everything)
+        table.save(results)
+        table.update_readme(results)
     if lines:
         print("\n".join(["Other than in the committed table:", *lines]))
     return 1 if lines and arguments.check else 0
@@ -102,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument(
-        "--write", action="store_true", help=f"put the results into {table.COMMITTED.name}"
+        "--write",
+        action="store_true",
+        help=f"put the results into {table.COMMITTED.name} and README.md",
     )
     parser.add_argument(
         "--check", action="store_true", help="fail if they are not what is committed"

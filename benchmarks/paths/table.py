@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,25 @@ from benchmarks.paths.simulate import Figures
 
 COMMITTED: Final = Path(__file__).parents[1] / "paths.json"
 UPDATE: Final = "python -m benchmarks.paths --write"
+README: Final = Path(__file__).parents[2] / "README.md"
+_BEGIN: Final = "<!-- paths: begin -->\n"
+_END: Final = "<!-- paths: end -->\n"
 _WIDTH: Final = 150
+_SHOWN: Final = {
+    "clean/100M/40ms": "100 Mbit/s, 40 ms",
+    "clean/1G/100ms": "1 Gbit/s, 100 ms",
+    "clean/10M/300ms": "10 Mbit/s, 300 ms",
+    "queue/10M/100ms/0.1BDP": "10 Mbit/s, 100 ms, queue of a tenth",
+    "queue/10M/100ms/4BDP": "10 Mbit/s, 100 ms, queue of four times",
+    "queue/20M/40ms/1BDP/ecn": "20 Mbit/s, 40 ms, ECN",
+    "loss/20M/40ms/0.10%": "20 Mbit/s, 40 ms, 0.1 % loss",
+    "loss/20M/40ms/1.00%": "20 Mbit/s, 40 ms, 1 % loss",
+    "bursts/20M/40ms/10": "20 Mbit/s, 40 ms, bursts of ten lost",
+    "reorder/20M/40ms/5.0%/quarter": "20 Mbit/s, 40 ms, 5 % reordered",
+    "acks/20M/40ms/20%": "20 Mbit/s, 40 ms, 20 % of ACKs lost",
+    "satellite/10M/600ms": "10 Mbit/s, 600 ms, jitter and bursts",
+    "bad/5M/150ms": "5 Mbit/s, 150 ms, 3 % loss both ways, reordering",
+}
 
 Grid = dict[str, dict[str, Figures]]
 """Figures by name of the cell, then by name of the controller."""
@@ -71,6 +90,46 @@ def differences(old: Grid, new: Grid) -> list[str]:
             if changes:
                 lines.append(f"{name}, {controller}: {', '.join(changes)}")
     return lines
+
+
+def readme_numbers(text: str) -> str:
+    """The part of README.md between the two marks."""
+    return text.partition(_BEGIN)[2].partition(_END)[0]
+
+
+def update_readme(results: Results) -> None:
+    """Put the chosen rows between the two marks of README.md."""
+    text = README.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    README.write_text(before + begin + markdown(results) + end + after, encoding="utf-8")
+
+
+def markdown(results: Results) -> str:
+    """The chosen rows in README's language."""
+    grid: Grid = results["grid"]
+    names = list(dict.fromkeys(name for rows in grid.values() for name in rows))
+    lines = [
+        "Goodput as a share of what the link could carry in payload, retransmission time-outs, and "
+        "the mean time that a datagram waits in the queue. The queue holds one product of rate and "
+        "round trip unless it is said otherwise.",
+        "",
+        "| path | " + " | ".join(names) + " |",
+        "| --- |" + " ---: |" * len(names),
+    ]
+    for cell, label in _SHOWN.items():
+        cells = [_short(grid[cell][name]) if name in grid.get(cell, {}) else "" for name in names]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    lines += ["", "| flows that share 100 Mbit/s | Jain's index, each minute |", "| --- | ---: |"]
+    for name, figures in results["sharing"].items():
+        jain = ", ".join(f"{value:.3f}" for value in figures["jain"])
+        if re.fullmatch(r"sharing/\w+/16", name):
+            lines.append(f"| 16 of {name.split('/')[1]}, 40 ms | {jain} |")
+    return "\n".join(lines) + "\n"
+
+
+def _short(figures: Figures) -> str:
+    return f"{figures['goodput']:.1%}; {figures['rto']:g}; {figures['queue_ms']:.1f} ms"
 
 
 def show(results: Results) -> None:

@@ -76,7 +76,10 @@ def test_clean(controller: str, one_or_all: range) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_loss_now_and_then(controller: str, one_or_all: range) -> None:
-    """The same, one random loss per 10 s: 92 %, no RTO, one reduction each."""
+    """The same, one random loss per 10 s: 92 %, no RTO, one reduction each.
+
+    The share is CUBIC's. Reno halves, and grows back by a segment in a round trip: a loss at any
+    moment leaves it below what the path holds for up to 7 of the 10 seconds."""
     got = []
     for seed in one_or_all:
         transfer = start(path(), seed, controller)
@@ -87,7 +90,7 @@ def test_a_loss_now_and_then(controller: str, one_or_all: range) -> None:
         for at in lost:
             # The queue adds up to a round trip to a round trip.
             assert watch.count(at, at + 3 * RTT) == 1, f"seed {seed}: {watch.reductions}"
-    assert median(got) >= 0.92
+    assert median(got) >= (0.92 if controller == "cubic" else 0.8)
 
 
 def _lose_one_per_10_seconds(transfer: Transfer, seed: int) -> Iterator[int]:
@@ -144,7 +147,7 @@ def test_last_segment_of_a_flight(segments: int, seeds: range) -> None:
     for seed in seeds:
         transfer = start(path(), seed, size=0)
         transfer.world.rules.append(Rule(covers(size - 1, size), Drop(), src="a", limit=1))
-        transfer.client.write(bytes(size))
+        transfer.client.write(transfer.source.pattern.data(0, size))
         transfer.world.run_until(lambda t=transfer: not t.client.buffered, 10 * SECOND)  # type: ignore[misc]
         assert transfer.stats == (1, 0), f"seed {seed}: a loss, and no time-out"
 
