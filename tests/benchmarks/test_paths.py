@@ -66,6 +66,24 @@ def test_series() -> None:
     assert max(series.rate) < 2
 
 
+def test_pictures_need_matplotlib(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    assert pictures.draw_all(tmp_path, [""], ["reno"]) == 0
+    assert "bench" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert pictures.draw_all(tmp_path, ["bad/5M"], ["reno"]) == 0
+    assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".png"}
+
+
 def test_a_saved_table_is_the_same(tmp_path: Path) -> None:
     table.save(COMMITTED, tmp_path / "paths.json")
     assert (tmp_path / "paths.json").read_text() == table.COMMITTED.read_text()
