@@ -63,7 +63,8 @@ def test_series() -> None:
     series = record(cell, "reno")
     assert len(series.seconds) == len(series.cwnd) == len(series.rate) == 1500
     assert 0 < max(series.queue) < max(series.rtt)
-    assert max(series.rate) < 2
+    # Where a hole is filled, all that waited behind it is delivered at once.
+    assert 1 < max(series.rate) < 8
 
 
 def test_pictures_need_matplotlib(
