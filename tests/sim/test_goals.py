@@ -36,7 +36,7 @@ from utcp.testing import (
 )
 
 ALL = 20
-FEW = 3
+FEW = 5
 
 
 @pytest.fixture
