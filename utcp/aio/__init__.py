@@ -9,6 +9,7 @@
     client      create_connection
     server      create_server and what it returns
     streams     open_connection, start_server
+    tls         the standard library's TLS on a transport, on every loop
     log         structlog, silent unless the application asks
 
 Works on any loop with add_reader and add_writer: asyncio's SelectorEventLoop and uvloop.
@@ -18,14 +19,17 @@ from __future__ import annotations
 
 from utcp.aio.client import create_connection
 from utcp.aio.server import Server, create_server
-from utcp.aio.streams import open_connection, start_server
+from utcp.aio.streams import StreamWriter, open_connection, start_server
+from utcp.aio.tls import start_tls
 from utcp.aio.transport import Transport
 
 __all__ = [
     "Server",
+    "StreamWriter",
     "Transport",
     "create_connection",
     "create_server",
     "open_connection",
     "start_server",
+    "start_tls",
 ]

@@ -1,20 +1,59 @@
-"""open_connection and start_server: asyncio's own StreamReader and StreamWriter."""
+"""open_connection and start_server: asyncio's StreamReader, and its StreamWriter with a start_tls
+that works on every loop."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl as stdlib_ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from utcp.aio.client import create_connection
+from utcp.aio.override import override
 from utcp.aio.server import Server, create_server
+from utcp.aio.tls import start_tls
 from utcp.config import Config
 
-__all__ = ["open_connection", "start_server"]
+__all__ = ["StreamWriter", "open_connection", "start_server"]
 
 _LIMIT: Final = 2**16
 _ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
+
+
+class StreamWriter(asyncio.StreamWriter):
+    """asyncio's writer; only `start_tls` differs, in that it works on uvloop too."""
+
+    @override
+    async def start_tls(
+        self,
+        sslcontext: stdlib_ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """Upgrade the connection to TLS; as asyncio's, in the role that the connection had.
+
+        Raises ssl.SSLError, ConnectionError or whatever else ended the handshake. Then, and when
+        it is cancelled, the connection is over.
+        """
+        streams: Any = self  # their parts have no public names
+        protocol = streams._protocol
+        await self.drain()
+        secured = await start_tls(
+            self.transport,  # type: ignore[arg-type]
+            protocol,
+            sslcontext,
+            server_side=protocol._client_connected_cb is not None,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        streams._transport = protocol._transport = secured
+        protocol._over_ssl = True  # eof_received returns False then, as TLS wants it
+        if streams._reader is not None:
+            streams._reader._transport = secured  # it pauses and resumes reading
 
 
 async def open_connection(
@@ -59,7 +98,7 @@ async def open_connection(
         interleave=interleave,
         config=config,
     )
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    return reader, StreamWriter(transport, protocol, reader, loop)
 
 
 async def start_server(
@@ -87,9 +126,16 @@ async def start_server(
     """
     loop = asyncio.get_running_loop()
 
+    def connected(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Awaitable[None] | None:
+        # asyncio's protocol has made the writer itself; ours differs in a method only.
+        writer.__class__ = StreamWriter
+        return client_connected_cb(reader, writer)
+
     def factory() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
 
     return await create_server(
         factory,
