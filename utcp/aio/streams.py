@@ -131,7 +131,8 @@ async def start_server(
     ) -> Awaitable[None] | None:
         # asyncio's protocol has made the writer itself; ours differs in a method only.
         writer.__class__ = StreamWriter
-        return client_connected_cb(reader, writer)
+        handling = client_connected_cb(reader, writer)
+        return _handle(handling, writer) if asyncio.iscoroutine(handling) else handling
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
@@ -153,3 +154,15 @@ async def start_server(
         start_serving=start_serving,
         config=config,
     )
+
+
+async def _handle(handling: Awaitable[None], writer: asyncio.StreamWriter) -> None:
+    """Run a handler; when it is cancelled, close the connection, as Python 3.12 does.
+
+    Python 3.11 reports the cancellation as an unhandled exception, at the end of each program
+    that serves.
+    """
+    try:
+        await handling
+    except asyncio.CancelledError:
+        writer.close()
