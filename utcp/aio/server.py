@@ -157,6 +157,8 @@ class Server(asyncio.AbstractServer):
         self._serving = False
         self._closed = False
         self._forever: asyncio.Future[None] | None = None
+        self.handlers: set[asyncio.Task[None]] = set()
+        """The tasks that serve connections, if `start_server` made this."""
         for driver in drivers:
             driver.server = self
             driver.loose = False

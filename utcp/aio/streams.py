@@ -4,6 +4,7 @@ that works on every loop."""
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl as stdlib_ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -125,20 +126,23 @@ async def start_server(
     own. `limit` is the readers' buffer limit in bytes; everything else is `create_server`'s.
     """
     loop = asyncio.get_running_loop()
+    handlers: set[asyncio.Task[None]] = set()
 
-    def connected(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Awaitable[None] | None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # asyncio's protocol has made the writer itself; ours differs in a method only.
         writer.__class__ = StreamWriter
         handling = client_connected_cb(reader, writer)
-        return _handle(handling, writer) if asyncio.iscoroutine(handling) else handling
+        if asyncio.iscoroutine(handling):
+            task = loop.create_task(handling)
+            handlers.add(task)
+            task.add_done_callback(handlers.discard)
+            task.add_done_callback(functools.partial(_handled, loop, writer))
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
 
-    return await create_server(
+    server = await create_server(
         factory,
         host,
         port,
@@ -154,15 +158,27 @@ async def start_server(
         start_serving=start_serving,
         config=config,
     )
+    server.handlers = handlers
+    return server
 
 
-async def _handle(handling: Awaitable[None], writer: asyncio.StreamWriter) -> None:
-    """Run a handler; when it is cancelled, close the connection, as Python 3.12 does.
+def _handled(
+    loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, task: asyncio.Task[None]
+) -> None:
+    """A handler has ended. If it failed, say so; in that case and if it was cancelled, close.
 
-    Python 3.11 reports the cancellation as an unhandled exception, at the end of each program
-    that serves.
+    As asyncio since Python 3.12. That of Python 3.11 reports each cancelled handler as an error.
     """
-    try:
-        await handling
-    except asyncio.CancelledError:
+    if task.cancelled():
+        writer.close()
+        return
+    exc = task.exception()
+    if exc is not None:
+        loop.call_exception_handler(
+            {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": writer.transport,
+            }
+        )
         writer.close()
