@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from .certificates import authority
-from .test_shutdown import RUNNERS, run
+from .test_shutdown import RUNNERS, complaints, run, server_process
 
 # What main() has done when it returns. `port` is that of a server in another process's place: one
 # in the same loop, so that both ends come to their end together.
@@ -134,13 +134,23 @@ PROGRAM: Final = """
 """
 
 
+@pytest.fixture
+def trusted(tmp_path: Path) -> str:
+    """The path of the authority's certificate."""
+    authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return str(tmp_path / "ca.pem")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> str:
+    """The path of a server's certificate, with its key."""
+    issued = authority().issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    return str(tmp_path / "server.pem")
+
+
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_end_in_every_state(runner: str, tmp_path: Path) -> None:
-    trusted, certificate = tmp_path / "ca.pem", tmp_path / "server.pem"
-    authority().cert_pem.write_to_path(str(trusted))
-    authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
-        str(certificate)
-    )
+def test_the_end_in_every_state(runner: str, trusted: str, certificate: str) -> None:
     definitions = []
     for number, (name, body) in enumerate(STATES.items()):
         lines = [line.strip() for line in body.strip().splitlines()] or ["pass"]
@@ -148,4 +158,35 @@ def test_the_end_in_every_state(runner: str, tmp_path: Path) -> None:
         definitions += [f"    {line}" for line in lines]
         definitions.append(f"states[{name!r}] = state_{number}")
     program = PROGRAM % ("\n    ".join(definitions), runner)
-    assert run(program, str(trusted), str(certificate)) == "all\n"
+    assert run(program, trusted, certificate) == "all\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("size", [1, 10_000_000])
+def test_what_was_written_gets_out_of_tls_after_main_has_returned(
+    runner: str, size: int, trusted: str, certificate: str
+) -> None:
+    with server_process(certificate) as server:
+        assert server.stdout is not None
+        run(
+            f"""
+            import asyncio, ssl, sys, uvloop, utcp
+
+            async def main():
+                _, writer = await utcp.open_connection(
+                    "127.0.0.1", int(sys.argv[1]), server_hostname="localhost",
+                    ssl=ssl.create_default_context(cafile=sys.argv[2]))
+                for _ in range({size} // 1000):
+                    writer.write(bytes(1000))
+                writer.write(bytes({size} % 1000))
+                writer.close()
+
+            {runner}(main())
+            """,
+            server.stdout.readline().strip(),
+            trusted,
+        )
+        out, err = server.communicate(timeout=30)
+        assert complaints(err) == []
+        assert out == f"{size}\n"
+        assert server.returncode == 0
