@@ -16,11 +16,13 @@ import uvloop
 
 import utcp
 from tests.aio.certificates import authority, client_context, server_context
+from tests.aio.conftest import echo
 
 for package in ("aiohttp", "httpx", "uvicorn", "websockets"):
     pytest.importorskip(package, reason="pip install utcp[frameworks]")
 
 import aiohttp  # noqa: E402
+import anyio.abc  # noqa: E402
 import httpx  # noqa: E402
 from aiohttp import web  # noqa: E402
 
@@ -168,6 +170,24 @@ def test_a_loop_over_utcp(base: Any) -> None:
         server.close()
 
     authority()
+    with asyncio.Runner(loop_factory=lambda: utcp.new_event_loop(base)) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("base", LOOPS, ids=lambda base: base.__module__)
+def test_anyio_connects_over_utcp(base: Any) -> None:
+    async def main() -> None:
+        async with await utcp.start_server(echo, "127.0.0.1", 0) as server:
+            addr = server.sockets[0].getsockname()
+            stream = await anyio.connect_tcp(*addr)
+            assert stream.extra(anyio.abc.SocketAttribute.remote_address) == addr
+            await stream.send(b"hello")
+            assert await stream.receive() == b"hello"
+            await stream.send_eof()
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+            await stream.aclose()
+
     with asyncio.Runner(loop_factory=lambda: utcp.new_event_loop(base)) as runner:
         runner.run(main())
 
