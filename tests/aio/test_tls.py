@@ -364,3 +364,21 @@ async def test_an_error_in_a_callback_ends_that_connection_only(net: Net, where:
             await made[0].lost
         assert isinstance(contexts[0]["exception"], ZeroDivisionError)
         assert isinstance(made[0].exc, ZeroDivisionError)
+
+
+async def test_closing_all_clients_of_a_server_closes_tls_in_order(tcp_over_udp: Net) -> None:
+    net = tcp_over_udp
+    server = await net.start_server(echo, ssl=server_context())
+    transport, client = await net.create_connection(
+        Recorder, server.sockets[0].getsockname(), ssl=client_context()
+    )
+    transport.write(b"x")
+    await until(lambda: client.received == b"x")
+    below = transport._ssl_protocol
+    server.close()
+    server.close_clients()
+    await client.lost
+    await server.wait_closed()
+    assert client.calls == ["made", "data", "eof", "lost"]
+    # Not truncated: the end of TLS came, before that of TCP.
+    assert not below._eof_received

@@ -16,7 +16,7 @@ from utcp.aio.facade import ListeningSocket
 from utcp.aio.hub import Hub
 from utcp.aio.override import override
 from utcp.aio.resolve import Info, resolve
-from utcp.aio.tls import Tls, server_tls
+from utcp.aio.tls import Tls, outermost, server_tls
 from utcp.aio.transport import Transport
 from utcp.config import Config
 from utcp.core import Connection, State
@@ -227,9 +227,9 @@ class Server(asyncio.AbstractServer):
         self._maybe_wake()
 
     def close_clients(self) -> None:
-        """Close every connection, as its transport's close() does."""
+        """Close every connection, as its transport's close() does, TLS in order."""
         for transport in list(self._transports):
-            transport.close()
+            outermost(transport).close()
 
     def abort_clients(self) -> None:
         """Reset every connection."""

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from utcp import errors
 
-__all__ = ["Handshake", "Tls", "client_tls", "is_ending", "server_tls", "start_tls"]
+__all__ = ["Handshake", "Tls", "client_tls", "is_ending", "outermost", "server_tls", "start_tls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,18 @@ def is_ending(protocol: object) -> bool:
             return True
         protocol = protocol._app_protocol
     return False
+
+
+def outermost(transport: asyncio.Transport) -> asyncio.Transport:
+    """What the application has in its hands: TLS over `transport`, or `transport` itself."""
+    protocol = transport.get_protocol()
+    while isinstance(protocol, SSLProtocol):
+        secured = cast("asyncio.Transport | None", protocol._app_transport)
+        if secured is None:
+            break
+        transport = secured
+        protocol = protocol._app_protocol
+    return transport
 
 
 def _tls(
