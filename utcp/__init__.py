@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from utcp.aio import (
     Server,
+    StreamWriter,
     Transport,
     create_connection,
     create_server,
+    new_event_loop,
     open_connection,
     start_server,
+    start_tls,
 )
 from utcp.config import Config
 from utcp.core.state import Reason, State
@@ -41,10 +44,13 @@ __all__ = [
     "Reason",
     "Server",
     "State",
+    "StreamWriter",
     "TcpInfo",
     "Transport",
     "create_connection",
     "create_server",
+    "new_event_loop",
     "open_connection",
     "start_server",
+    "start_tls",
 ]

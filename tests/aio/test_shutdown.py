@@ -38,7 +38,12 @@ def complaints(err: str) -> list[str]:
 
 
 SERVER: Final = """
-    import asyncio, hashlib, sys, uvloop, utcp
+    import asyncio, ssl, sys, utcp
+
+    context = None
+    if len(sys.argv) > 1:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(sys.argv[1])
 
     async def handle(reader, writer):
         total = 0
@@ -52,7 +57,7 @@ SERVER: Final = """
     async def main():
         global done
         done = asyncio.Event()
-        async with await utcp.start_server(handle, "127.0.0.1", 0) as server:
+        async with await utcp.start_server(handle, "127.0.0.1", 0, ssl=context) as server:
             print(server.sockets[0].getsockname()[1], flush=True)
             await done.wait()
 
@@ -61,10 +66,13 @@ SERVER: Final = """
 
 
 @contextmanager
-def server_process() -> Iterator[subprocess.Popen[str]]:
-    """SERVER as a process; it prints its port, then how much it got, and ends."""
+def server_process(*certificate: str) -> Iterator[subprocess.Popen[str]]:
+    """SERVER as a process; it prints its port, then how much it got, and ends.
+
+    With the path of a certificate it wants TLS.
+    """
     server = subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SERVER)],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SERVER), *certificate],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

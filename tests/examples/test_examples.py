@@ -18,11 +18,23 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 NAMES: Final = sorted(path.name for path in EXAMPLES.glob("*.py"))
 PATIENCE: Final = 20
 
+# The package that an example needs, if it is for a framework.
+FRAMEWORKS: Final = {
+    "aiohttp_client.py": "aiohttp",
+    "aiohttp_server.py": "aiohttp",
+    "httpx_client.py": "httpx",
+    "uvicorn_app.py": "uvicorn",
+    "websockets_echo.py": "websockets",
+}
+
 # What starts each example so that it waits for something: for the test of Ctrl-C.
 WAITING: Final = {
     "echo_server.py": ["--port", "0"],
     "copy_file.py": ["receive", "unused", "--port", "0"],
     "bring_your_own_io.py": ["listen", "--port", "0"],
+    "many_servers.py": ["--port", "0", "--workers", "2"],
+    "aiohttp_server.py": ["--port", "0"],
+    "websockets_echo.py": ["serve", "--port", "0"],
 }
 
 
@@ -33,12 +45,16 @@ def echo_port(spawn: Spawn) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help(spawn: Spawn, name: str) -> None:
+    if name in FRAMEWORKS:
+        pytest.importorskip(FRAMEWORKS[name])
     out, _ = finished(spawn(f"examples/{name}", "--help"))
     assert "usage:" in out
 
 
 @pytest.mark.parametrize("name", WAITING)
 def test_ctrl_c_while_waiting(spawn: Spawn, name: str) -> None:
+    if name in FRAMEWORKS:
+        pytest.importorskip(FRAMEWORKS[name])
     process = spawn(f"examples/{name}", *WAITING[name])
     started(process)
     process.send_signal(signal.SIGINT)

@@ -40,6 +40,43 @@ def test_a_syn_needs_no_timestamp_to_be_challenged() -> None:
         assert str(s.state) == "ESTABLISHED"
 
 
+@pytest.mark.rfc("MUST-12")
+@pytest.mark.parametrize("ack", ["0", "2", "70000"])
+def test_an_answer_from_an_old_connection_resets_it_and_is_told(ack: str) -> None:
+    with Script(config=PLAIN, peer_iss=1000) as s:
+        s.connect()
+        s.take()
+        s.inject(f". 1:1(0) ack {ack} win 65535")
+        s.expect(f"R {ack}:{ack}(0)")
+        assert str(s.state) == "SYN-SENT"
+        assert s.take_events() == events.ADVICE
+        assert s.conn.soft_error == "old connection"
+        s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460>")
+        s.expect(". 1:1(0) ack 1")
+        assert str(s.state) == "ESTABLISHED"
+
+
+@pytest.mark.parametrize("flags", ["R", "R."])
+def test_a_reset_from_an_old_connection_says_nothing(flags: str) -> None:
+    with Script(config=PLAIN, peer_iss=1000) as s:
+        s.connect()
+        s.take()
+        s.inject(f"{flags} 1:1(0) ack 2 win 65535")
+        s.expect_nothing()
+        assert str(s.state) == "SYN-SENT"
+        assert s.take_events() == 0
+
+
+def test_a_peer_with_an_old_connection_that_falls_silent_has_timed_out() -> None:
+    with Script(config=PLAIN, peer_iss=1000) as s:
+        s.connect()
+        s.take()
+        s.inject(". 1:1(0) ack 2 win 65535")
+        s.advance(ms=300_000)
+        s.take()
+        assert s.conn.reason is Reason.TIMED_OUT
+
+
 def test_other_segments_without_a_timestamp_are_dropped() -> None:
     with established(STAMPED) as s:
         s.inject("P. 1:4(3) ack 1 win 65535")

@@ -25,7 +25,7 @@ NOTHING: Final = ""
 ACK: Final = ". nxt:nxt(0) ack rcv"  # also called a challenge
 RESET: Final = "R"  # with the sequence number of the segment's ACK
 CONNECTED, READABLE, EOF = events.CONNECTED, events.READABLE, events.EOF
-FINISHED, CLOSED = events.FINISHED, events.CLOSED
+FINISHED, CLOSED, ADVICE = events.FINISHED, events.CLOSED, events.ADVICE
 
 
 class Row(NamedTuple):
@@ -69,8 +69,9 @@ ROWS: Final = [
     Row("S rcv:rcv(0)", f"{SYNC} TIME-WAIT", ACK),
     Row("S edge+5:edge+5(0)", f"{SYNC} TIME-WAIT", ACK),
     # -- SYN,ACK --------------------------------------------------------------------------------
-    Row("S. 0:0(0) ack 77", "CLOSED LISTEN SYN-SENT", RESET),
-    Row("S. 0:0(0) ack una", "SYN-SENT", RESET),
+    Row("S. 0:0(0) ack 77", "CLOSED LISTEN", RESET),
+    Row("S. 0:0(0) ack 77", "SYN-SENT", RESET, "=", ADVICE),
+    Row("S. 0:0(0) ack una", "SYN-SENT", RESET, "=", ADVICE),
     Row("S. 0:0(0) ack nxt", "SYN-SENT", ". 1:1(0) ack 1", "ESTABLISHED", CONNECTED),
     Row("S. 0:10(10) ack nxt", "SYN-SENT", ". 1:1(0) ack 11", "ESTABLISHED", CONNECTED | READABLE,
         10),
@@ -78,7 +79,8 @@ ROWS: Final = [
     Row("S. 0:0(0) ack 77", SYN_RECEIVED, RESET),
     Row("S. 0:0(0) ack nxt", f"{SYNC} TIME-WAIT", ACK),
     # -- the ACK field --------------------------------------------------------------------------
-    Row(". rcv:rcv(0) ack 77", "CLOSED LISTEN SYN-SENT", RESET),
+    Row(". rcv:rcv(0) ack 77", "CLOSED LISTEN", RESET),
+    Row(". rcv:rcv(0) ack 77", "SYN-SENT", RESET, "=", ADVICE),
     Row(". rcv:rcv(0) ack nxt", "SYN-SENT"),
     Row(". rcv:rcv(0) ack nxt", SYN_RECEIVED, NOTHING, "ESTABLISHED", CONNECTED),
     Row(". rcv:rcv(0) ack nxt+1", SYN_RECEIVED, RESET),
@@ -105,7 +107,8 @@ ROWS: Final = [
     Row(". edge+1:edge+1(0) ack nxt", f"{SYN_RECEIVED} {SYNC} TIME-WAIT", ACK),
     Row("P. edge:edge+10(10) ack nxt", f"{SYN_RECEIVED} {SYNC} TIME-WAIT", ACK),
     # -- text -----------------------------------------------------------------------------------
-    Row("P. 1:11(10) ack 77", "CLOSED LISTEN SYN-SENT", RESET),
+    Row("P. 1:11(10) ack 77", "CLOSED LISTEN", RESET),
+    Row("P. 1:11(10) ack 77", "SYN-SENT", RESET, "=", ADVICE),
     Row("P. rcv:rcv+10(10) ack nxt", "SYN-SENT"),
     Row("P. rcv:rcv+10(10) ack nxt", SYN_RECEIVED, ". nxt:nxt(0) ack rcv+10", "ESTABLISHED",
         CONNECTED | READABLE, 10),
@@ -118,7 +121,8 @@ ROWS: Final = [
     Row("P. rcv:rcv+10(10) ack una", FIN_SEEN),  # behind the FIN there is no text
     Row("P. rcv:rcv+10(10) ack una", "TIME-WAIT", ACK),
     # -- FIN ------------------------------------------------------------------------------------
-    Row("F. 1:1(0) ack 77", "CLOSED LISTEN SYN-SENT", RESET),
+    Row("F. 1:1(0) ack 77", "CLOSED LISTEN", RESET),
+    Row("F. 1:1(0) ack 77", "SYN-SENT", RESET, "=", ADVICE),
     Row("F. rcv:rcv(0) ack nxt", "SYN-SENT"),
     Row("F. rcv:rcv(0) ack nxt", SYN_RECEIVED, ". nxt:nxt(0) ack rcv+1", "CLOSE-WAIT",
         CONNECTED | EOF),

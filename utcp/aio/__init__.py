@@ -9,6 +9,8 @@
     client      create_connection
     server      create_server and what it returns
     streams     open_connection, start_server
+    loops       an event loop for frameworks that take no transport from outside
+    tls         the standard library's TLS on a transport, on every loop
     log         structlog, silent unless the application asks
 
 Works on any loop with add_reader and add_writer: asyncio's SelectorEventLoop and uvloop.
@@ -17,15 +19,20 @@ Works on any loop with add_reader and add_writer: asyncio's SelectorEventLoop an
 from __future__ import annotations
 
 from utcp.aio.client import create_connection
+from utcp.aio.loops import new_event_loop
 from utcp.aio.server import Server, create_server
-from utcp.aio.streams import open_connection, start_server
+from utcp.aio.streams import StreamWriter, open_connection, start_server
+from utcp.aio.tls import start_tls
 from utcp.aio.transport import Transport
 
 __all__ = [
     "Server",
+    "StreamWriter",
     "Transport",
     "create_connection",
     "create_server",
+    "new_event_loop",
     "open_connection",
     "start_server",
+    "start_tls",
 ]

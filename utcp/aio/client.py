@@ -21,16 +21,19 @@ from utcp.aio.driver import Driver, Owner
 from utcp.aio.hub import Hub
 from utcp.aio.override import override
 from utcp.aio.resolve import Info, check_proto, interleave, resolve, resolve_local
+from utcp.aio.tls import Handshake, client_tls
 from utcp.aio.transport import Transport
 from utcp.config import Config
-from utcp.core import Connection, Reason
-from utcp.core.events import CLOSED, CONNECTED
+from utcp.core import Connection, Reason, State
+from utcp.core.events import ADVICE, CLOSED, CONNECTED
 from utcp.udp import UdpSocket, open_socket
 
-__all__ = ["check_config", "check_tls", "create_connection"]
+__all__ = ["check_config", "create_connection"]
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 _NO_DESCRIPTORS: Final = frozenset((errno.EMFILE, errno.ENFILE))
+# Ports that are tried while the peer says that it knows them from an earlier connection.
+_PORTS: Final = 4
 
 
 async def create_connection(
@@ -50,67 +53,44 @@ async def create_connection(
     happy_eyeballs_delay: float | None = None,
     interleave: int | None = None,
     config: Config | None = None,
-) -> tuple[Transport, _P]:
+) -> tuple[asyncio.Transport, _P]:
     """Connect to `host` and `port`; as asyncio's loop.create_connection, carried in UDP.
 
     `sock` may be a connected UDP socket, which then belongs to the transport. `config` is a
-    `utcp.Config`. Blocks until the connection is established, and then returns the transport and
-    the protocol, whose connection_made was called. Cancelling leaves nothing behind.
+    `utcp.Config`. Blocks until the connection is established, with `ssl` until the TLS handshake
+    is done, and then returns the transport and the protocol, whose connection_made was called.
+    The transport is a `utcp.Transport`, or with `ssl` the standard library's TLS over one.
+    Cancelling leaves nothing behind.
 
-    Raises OSError (a subclass that fits, such as ConnectionRefusedError or TimeoutError) if no
-    address could be connected to, ValueError or TypeError for arguments that make no sense.
+    Raises OSError (a subclass that fits, such as ConnectionRefusedError, TimeoutError or
+    ssl.SSLError) if no address could be connected to, ValueError or TypeError for arguments that
+    make no sense.
     """
-    check_tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = client_tls(ssl, host, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     check_proto(proto)
     config = check_config(config)
-    loop = asyncio.get_running_loop()
-    hub = Hub.of(loop)
+    hub = Hub.of(asyncio.get_running_loop())
     attempts: list[Attempt] = []
-    winner: Attempt | None = None
     try:
         if host is not None or port is not None:
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
-            infos = await resolve(loop, host, port, family=family, flags=flags)
-            locals_ = await resolve_local(loop, local_addr, family=family, flags=flags)
-            if interleave is None and happy_eyeballs_delay is not None:
-                interleave = 1
-            if interleave:
-                infos = _interleaved(infos, interleave)
+            infos = await resolve(hub.loop, host, port, family=family, flags=flags)
+            locals_ = await resolve_local(hub.loop, local_addr, family=family, flags=flags)
+            infos = _in_order(infos, happy_eyeballs_delay, interleave)
             winner = await _connect(hub, attempts, infos, locals_, happy_eyeballs_delay, config)
-        elif sock is None:
-            raise ValueError("host and port was not specified and no sock specified")
         else:
-            winner = Attempt(hub, _given_driver(hub, sock, config))
-            attempts.append(winner)
-            await winner.done()
+            winner = await _connect_given(hub, attempts, sock, config)
         protocol = protocol_factory()
-        transport = Transport(loop, winner.driver, winner.conn, protocol)
+        handshake = None if tls is None else Handshake(tls, hub.loop, protocol)
+        outer = protocol if handshake is None else handshake.protocol
+        transport = Transport(hub.loop, winner.driver, winner.conn, outer)
         attempts.remove(winner)
     finally:
         for attempt in attempts:
             attempt.discard()
     transport.begin(winner.events & ~CONNECTED)
-    return transport, protocol
-
-
-def check_tls(
-    ssl: Any,
-    server_hostname: str | None = None,
-    handshake_timeout: float | None = None,
-    shutdown_timeout: float | None = None,
-) -> None:
-    """Raise NotImplementedError for TLS, ValueError for its settings without it."""
-    if ssl:
-        raise NotImplementedError("ssl: TLS over this transport is not available")
-    given = {
-        "server_hostname": server_hostname,
-        "ssl_handshake_timeout": handshake_timeout,
-        "ssl_shutdown_timeout": shutdown_timeout,
-    }
-    for name, value in given.items():
-        if value is not None:
-            raise ValueError(f"{name} is only meaningful with ssl")
+    return transport if handshake is None else await handshake.done(transport), protocol
 
 
 def check_config(config: Config | None) -> Config:
@@ -122,18 +102,28 @@ def check_config(config: Config | None) -> Config:
 
 
 DEFAULT: Final = Config()
-_interleaved: Final = interleave
+
+
+def _in_order(infos: list[Info], delay: float | None, first_count: int | None) -> list[Info]:
+    """The order in which addresses are tried; as asyncio's, families take turns with a delay."""
+    if first_count is None and delay is not None:
+        first_count = 1
+    return interleave(infos, first_count) if first_count else infos
 
 
 class Attempt(Owner):
     """A connection that is being opened, and the owner of its news until it is."""
 
-    __slots__ = ("_waiter", "conn", "driver", "events")
+    __slots__ = ("_fixed", "_waiter", "conn", "driver", "events")
 
-    def __init__(self, hub: Hub, driver: Driver) -> None:
-        """Send the SYN from `driver`, which is connected to the peer."""
+    def __init__(self, hub: Hub, driver: Driver, *, fixed: bool = True) -> None:
+        """Send the SYN from `driver`, which is connected to the peer.
+
+        Not `fixed` means that another local port would do as well.
+        """
         self.driver = driver
         self.events = 0
+        self._fixed = fixed
         self._waiter = hub.loop.create_future()
         peer = driver.sock.peername
         assert peer is not None
@@ -149,22 +139,40 @@ class Attempt(Owner):
     @override
     def on_events(self, events: int) -> None:
         self.events |= events
-        if self.events & (CONNECTED | CLOSED) and not self._waiter.done():
+        over = events & (CONNECTED | CLOSED) or (events & ADVICE and self._is_known_port())
+        if over and not self._waiter.done():
             self._waiter.set_result(None)
 
     @override
     def on_shutdown(self) -> None:
         self.conn.abort()
 
-    async def done(self) -> None:
-        """Wait until the connection is established. Raises OSError if it cannot be."""
+    def _is_known_port(self) -> bool:
+        """Whether the peer takes us for whoever had this port before.
+
+        Our answer resets that connection, and the next SYN, a second later, gets through; if the
+        peer is in TIME-WAIT it may take a minute. Another port takes a round trip.
+        """
+        conn = self.conn
+        return (
+            not self._fixed and conn.state is State.SYN_SENT and conn.soft_error == "old connection"
+        )
+
+    async def done(self) -> bool:
+        """Wait until the connection is established; False: another port should be tried.
+
+        Raises OSError if it cannot be established.
+        """
         await self._waiter
+        if not self.events & (CONNECTED | CLOSED):
+            return False
         if not self.events & CONNECTED:
             reason = self.conn.reason
             exc = errors.from_reason(reason, self.driver.sock.peername)
             log.event("info", "not connected", self.driver.sockname, self.driver.sock.peername,
                       reason=reason.name)  # fmt: skip
             raise exc or errors.ConnectionAborted(errno.ECONNABORTED, "Connection closed")
+        return True
 
     def discard(self) -> None:
         """Let go of the connection and the socket."""
@@ -219,13 +227,29 @@ async def _attempt(
     locals_: list[Info] | None,
     config: Config,
 ) -> Attempt:
+    ports_left = 1 if locals_ and any(local[1] for _, local in locals_) else _PORTS
     try:
-        attempt = Attempt(hub, _driver(hub, info, locals_, config))
-        attempts.append(attempt)
-        await attempt.done()
+        while True:
+            ports_left -= 1
+            attempt = Attempt(hub, _driver(hub, info, locals_, config), fixed=not ports_left)
+            attempts.append(attempt)
+            if await attempt.done():
+                return attempt
+            attempts.remove(attempt)
+            attempt.discard()
     except OSError as exc:
         failures.append(exc)
         raise
+
+
+async def _connect_given(
+    hub: Hub, attempts: list[Attempt], sock: socket.socket | None, config: Config
+) -> Attempt:
+    if sock is None:
+        raise ValueError("host and port was not specified and no sock specified")
+    attempt = Attempt(hub, _given_driver(hub, sock, config))
+    attempts.append(attempt)
+    await attempt.done()
     return attempt
 
 

@@ -419,6 +419,10 @@ class Driver:
         self.loose = True
         self.soon()
 
+    def handlers(self) -> set[asyncio.Task[None]]:
+        """The tasks that serve connections of the server."""
+        return self.server.handlers if self.server is not None else set()
+
     def unfinished(self) -> tuple[bool, bool]:
         """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
         states = [c.state for c in self.endpoint.connections() if not is_abandoned(c)]

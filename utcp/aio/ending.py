@@ -15,6 +15,7 @@ from utcp.aio import log
 from utcp.aio.driver import Driver, Owner
 from utcp.aio.facade import StreamSocket
 from utcp.aio.override import override
+from utcp.aio.tls import is_ending
 from utcp.core import Connection
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Ending(_FlowControlMixin, Owner):
 
     # asyncio's start_tls asks for this, and then calls _force_close.
     _start_tls_compatible = True
-    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
+    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK
 
     # Of _FlowControlMixin.
     _loop: asyncio.AbstractEventLoop
@@ -97,7 +98,7 @@ class Ending(_FlowControlMixin, Owner):
         return f"<utcp.Transport {state} {self._conn.state} {names} wbuf={self._conn.buffered}>"
 
     def __del__(self) -> None:
-        if not getattr(self, "_closing", True):
+        if not getattr(self, "_closing", True) and not is_ending(self._protocol):
             text = f"unclosed transport {self!r}"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
@@ -200,8 +201,8 @@ class Ending(_FlowControlMixin, Owner):
     @override
     def on_shutdown(self) -> None:
         # As when a process ends with open sockets: the kernel closes them and calls nobody. Only
-        # what is closing already comes to its end here.
-        if not self._closing:
+        # what is closing already comes to its end here; TLS that is has not told us yet.
+        if not self._closing and not is_ending(self._protocol):
             self._conn.close()
             self._driver.disown(self._conn)
 

@@ -41,6 +41,8 @@ _TRIES: Final = 8
 # Seconds that the end of the loop waits for a peer's FIN when all of ours is acknowledged: a peer
 # that closes in answer shall not find the socket gone.
 _PEER_FIN: Final = 1.0
+# Seconds that the end of the loop waits for handlers that it has cancelled.
+_HANDLERS: Final = 1.0
 # One for the process: a port that is used again goes on with the numbers of its last user.
 _SECRET: Final = os.urandom(32)
 
@@ -189,8 +191,14 @@ class Hub:
         self.closing = True
         start = loop.time()
         try:
+            handlers = [task for driver in self.drivers for task in driver.handlers()]
             for driver in list(self.drivers):
                 driver.shut_down()
+            if handlers:
+                # The loop has cancelled every task before this: they have come in since.
+                for task in handlers:
+                    task.cancel()
+                await asyncio.wait(handlers, timeout=_HANDLERS)
             while (until := self._wait_until(start)) > loop.time():
                 self._news = loop.create_future()
                 timer = loop.call_at(until, self.progress)

@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from utcp.aio import log
-from utcp.aio.client import check_config, check_tls
+from utcp.aio.client import check_config
 from utcp.aio.driver import Driver
 from utcp.aio.ending import Ending
 from utcp.aio.facade import ListeningSocket
 from utcp.aio.hub import Hub
 from utcp.aio.override import override
 from utcp.aio.resolve import Info, resolve
+from utcp.aio.tls import Tls, outermost, server_tls
 from utcp.aio.transport import Transport
 from utcp.config import Config
 from utcp.core import Connection, State
@@ -54,9 +55,7 @@ async def create_server(
     Raises OSError if an address cannot be bound, ValueError or TypeError for arguments that make
     no sense.
     """
-    if isinstance(ssl, bool):
-        raise TypeError("ssl argument must be an SSLContext or None")
-    check_tls(ssl, None, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     config = check_config(config)
     if not isinstance(backlog, int):
         raise TypeError(f"backlog must be an int, not {type(backlog).__name__}")
@@ -77,7 +76,7 @@ async def create_server(
         else:
             drivers.append(_given(hub, sock, config))
         # As for a kernel, 0 is the least that makes sense.
-        server = Server(loop, drivers, protocol_factory, max(1, backlog))
+        server = Server(loop, drivers, protocol_factory, max(1, backlog), tls)
     except BaseException:
         for driver in drivers:
             driver.loosen()
@@ -146,16 +145,20 @@ class Server(asyncio.AbstractServer):
         drivers: list[Driver],
         protocol_factory: _Factory,
         backlog: int,
+        tls: Tls | None = None,
     ) -> None:
         self._loop = loop
         self._drivers = drivers
         self._factory = protocol_factory
         self._backlog = backlog
+        self._tls = tls
         self._transports: set[Ending] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._serving = False
         self._closed = False
         self._forever: asyncio.Future[None] | None = None
+        self.handlers: set[asyncio.Task[None]] = set()
+        """The tasks that serve connections, if `start_server` made this."""
         for driver in drivers:
             driver.server = self
             driver.loose = False
@@ -224,9 +227,9 @@ class Server(asyncio.AbstractServer):
         self._maybe_wake()
 
     def close_clients(self) -> None:
-        """Close every connection, as its transport's close() does."""
+        """Close every connection, as its transport's close() does, TLS in order."""
         for transport in list(self._transports):
-            transport.close()
+            outermost(transport).close()
 
     def abort_clients(self) -> None:
         """Reset every connection."""
@@ -262,6 +265,8 @@ class Server(asyncio.AbstractServer):
         """A connection is established: give it a protocol and a transport."""
         try:
             protocol = self._factory()
+            if self._tls is not None:
+                protocol = self._tls.wrap(self._loop, protocol)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:

@@ -1,20 +1,60 @@
-"""open_connection and start_server: asyncio's own StreamReader and StreamWriter."""
+"""open_connection and start_server: asyncio's StreamReader, and its StreamWriter with a start_tls
+that works on every loop."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
+import ssl as stdlib_ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from utcp.aio.client import create_connection
+from utcp.aio.override import override
 from utcp.aio.server import Server, create_server
+from utcp.aio.tls import start_tls
 from utcp.config import Config
 
-__all__ = ["open_connection", "start_server"]
+__all__ = ["StreamWriter", "open_connection", "start_server"]
 
 _LIMIT: Final = 2**16
 _ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
+
+
+class StreamWriter(asyncio.StreamWriter):
+    """asyncio's writer; only `start_tls` differs, in that it works on uvloop too."""
+
+    @override
+    async def start_tls(
+        self,
+        sslcontext: stdlib_ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """Upgrade the connection to TLS; as asyncio's, in the role that the connection had.
+
+        Raises ssl.SSLError, ConnectionError or whatever else ended the handshake. Then, and when
+        it is cancelled, the connection is over.
+        """
+        streams: Any = self  # their parts have no public names
+        protocol = streams._protocol
+        await self.drain()
+        secured = await start_tls(
+            self.transport,  # type: ignore[arg-type]
+            protocol,
+            sslcontext,
+            server_side=protocol._client_connected_cb is not None,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        streams._transport = protocol._transport = secured
+        protocol._over_ssl = True  # eof_received returns False then, as TLS wants it
+        if streams._reader is not None:
+            streams._reader._transport = secured  # it pauses and resumes reading
 
 
 async def open_connection(
@@ -59,7 +99,7 @@ async def open_connection(
         interleave=interleave,
         config=config,
     )
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    return reader, StreamWriter(transport, protocol, reader, loop)
 
 
 async def start_server(
@@ -86,12 +126,23 @@ async def start_server(
     own. `limit` is the readers' buffer limit in bytes; everything else is `create_server`'s.
     """
     loop = asyncio.get_running_loop()
+    handlers: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio's protocol has made the writer itself; ours differs in a method only.
+        writer.__class__ = StreamWriter
+        handling = client_connected_cb(reader, writer)
+        if asyncio.iscoroutine(handling):
+            task = loop.create_task(handling)
+            handlers.add(task)
+            task.add_done_callback(handlers.discard)
+            task.add_done_callback(functools.partial(_handled, loop, writer))
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(limit=limit, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
 
-    return await create_server(
+    server = await create_server(
         factory,
         host,
         port,
@@ -107,3 +158,27 @@ async def start_server(
         start_serving=start_serving,
         config=config,
     )
+    server.handlers = handlers
+    return server
+
+
+def _handled(
+    loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter, task: asyncio.Task[None]
+) -> None:
+    """A handler has ended. If it failed, say so; in that case and if it was cancelled, close.
+
+    As asyncio since Python 3.12. That of Python 3.11 reports each cancelled handler as an error.
+    """
+    if task.cancelled():
+        writer.close()
+        return
+    exc = task.exception()
+    if exc is not None:
+        loop.call_exception_handler(
+            {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": writer.transport,
+            }
+        )
+        writer.close()

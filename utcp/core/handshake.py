@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MSS_IPV4: Final = 536  # RFC 9293 §3.7.1 (MUST-15)
 DEFAULT_MSS_IPV6: Final = 1220
+OLD_CONNECTION: Final = "old connection"
+"""The soft error of a connect attempt whose peer still knows an earlier connection of ours."""
 
 
 def poll(conn: Connection, now: int) -> Transmit | None:
@@ -128,6 +130,9 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
         if ack <= snd.iss or ack > snd.snd_nxt:
             if not flags & RST:
                 conn.agenda.reset(now, conn.addr, seg)
+                # Our port was used before: by a process that is gone, or it is in TIME-WAIT there.
+                # From another port we would get through at once.
+                conn.advise(OLD_CONNECTION)
             return
         acked = True
     # RFC 9293 §3.10.7.3 step 2: check the RST bit. Without an acceptable ACK it is dropped.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import loss, probing, recovery, teardown, timers
+from utcp.core.handshake import OLD_CONNECTION
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _R1_REACHED: Final = "retransmissions"
+# Soft errors that do not come from ICMP, and "" for none at all.
+_NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
 
 
 def handle(conn: Connection, now: int) -> None:
@@ -117,7 +120,7 @@ def _given_up(conn: Connection) -> bool:
         limit = config.retries2
     if retries < limit:
         return False
-    if conn.state is SYN_SENT and conn.soft_error not in ("", _R1_REACHED):
+    if conn.state is SYN_SENT and conn.soft_error not in _NOT_ICMP:
         teardown.finish(conn, Reason.UNREACHABLE)
     else:
         teardown.finish(conn, Reason.TIMED_OUT)
