@@ -93,22 +93,26 @@ class Bench:
                 return await self._watch(start, interval, table)
             finally:
                 for stream in self._streams:
-                    stream.transport.abort()
+                    stream.abort()
 
     async def _watch(self, start: float, interval: float, table: Table) -> Row:
         """A row for each interval until all streams are over."""
         loop = asyncio.get_running_loop()
-        over = asyncio.gather(*(stream.over for stream in self._streams))
+        waiting = {stream.over for stream in self._streams}
         previous = self._sum(0.0)
         tick = 0
-        while not over.done():
+        while waiting:
             tick += 1
-            await asyncio.wait((over,), timeout=start + tick * interval - loop.time())
+            until = start + tick * interval
+            while waiting and (left := until - loop.time()) > 0:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                for each in done:
+                    each.result()
             current = self._sum(loop.time() - start)
-            if not over.done() or tick == 1:
-                table.add(previous.until(current))
+            table.add(previous.until(current))
             previous = current
-        over.result()
         return self._finish(previous)
 
     def _sum(self, now: float) -> Row:
@@ -143,6 +147,7 @@ class Bench:
         return {
             "mode": self._order.mode,
             "streams": len(self._streams),
+            "seconds": total.end,
             **_fields(total),
             "intervals": [_fields(row) for row in rows],
         }

@@ -66,11 +66,11 @@ class Stream(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.received += len(data)
         if self._order.mode != "echo":
+            if not self.received and data.startswith(PREFIX):
+                self._end(ToolError("that is an echo server, but not utcp echo"))
             self._tail = data[-REPORT:] if len(data) >= REPORT else (self._tail + data)[-REPORT:]
-            if self._order.mode == "up" and self.received > REPORT:
-                self._end(ToolError("there is an echo server, but not utcp echo"))
+        self.received += len(data)
 
     def pause_writing(self) -> None:
         if self._feeder is not None:
@@ -98,6 +98,12 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc or EOFError())
+
+    def abort(self) -> None:
+        """Whatever is still going on ends, and nobody asks how."""
+        self.transport.abort()
+        if not self.over.cancel() and not self.over.cancelled():
+            self.over.exception()
 
     def _end(self, error: Exception | None) -> None:
         if self.over.done():

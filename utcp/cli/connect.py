@@ -38,5 +38,4 @@ async def _connect(host: str, port: int, context: ssl.SSLContext | None, config:
         encrypted = None
         if context is not None:
             encrypted = tls.TlsStream(reader, writer, context, server_hostname=host)
-            await encrypted.handshake()
         await converse(reader, writer, encrypted)

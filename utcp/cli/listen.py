@@ -53,5 +53,4 @@ async def _listen(bind: str | None, port: int, context: ssl.SSLContext | None) -
         encrypted = None
         if context is not None:
             encrypted = tls.TlsStream(reader, writer, context, server_side=True)
-            await encrypted.handshake()
         await converse(reader, writer, encrypted)

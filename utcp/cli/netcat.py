@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from typing import Final, Protocol
 
 from utcp.cli.errors import about
@@ -34,16 +35,31 @@ async def converse(
 ) -> None:
     """Copy standard input to the connection and the connection to standard output.
 
-    The end of the input ends that direction only. Returns when both have ended, and the peer has
-    acknowledged all; raises OSError or EOFError as soon as the connection fails, ToolError if
-    standard input or output does.
+    With `tls` the handshake comes first. The end of the input ends that direction only.
+    Returns when both have ended, and the peer has acknowledged all; raises OSError or EOFError as
+    soon as the connection fails, ToolError if standard input or output does.
     """
-    # Only TlsStream.read and StreamReader.read differ, in what they are called on.
-    directions = [
-        asyncio.create_task(_outward(tls or writer)),
-        asyncio.create_task(_inward(tls or reader)),
-    ]
     over = asyncio.create_task(writer.wait_closed())
+    try:
+        if tls is not None:
+            await tls.handshake()
+        await _carry(tls or reader, tls or writer, over)
+        writer.close()
+        await over
+    except ssl.SSLError:
+        writer.close()  # after the alert that tells the peer why
+        raise
+    except BaseException:
+        writer.transport.abort()
+        raise
+    finally:
+        over.cancel()
+        await asyncio.gather(over, return_exceptions=True)
+
+
+async def _carry(source: _Source, sink: _Sink, over: asyncio.Task[None]) -> None:
+    """Both directions, until both have ended or the connection is `over` before that."""
+    directions = (asyncio.create_task(_outward(sink)), asyncio.create_task(_inward(source)))
     try:
         while not all(task.done() for task in directions):
             waiting = [task for task in (*directions, over) if not task.done()]
@@ -52,15 +68,10 @@ async def converse(
                 task.result()
             if over.done():
                 raise ConnectionResetError
-        writer.close()
-        await over
-    except BaseException:
-        writer.transport.abort()
-        raise
     finally:
-        for task in (*directions, over):
+        for task in directions:
             task.cancel()
-        await asyncio.gather(*directions, over, return_exceptions=True)
+        await asyncio.gather(*directions, return_exceptions=True)
 
 
 async def _outward(sink: _Sink) -> None:
