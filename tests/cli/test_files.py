@@ -162,6 +162,21 @@ def test_ctrl_c_keeps_the_part(tool: Start, source: Path, here: Path) -> None:
     assert receiver.errors[1:] == ["interrupted"]
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_tls(tool: Start, source: Path, here: Path, certificate: Path, trusted: bool) -> None:
+    receiver, port = receive(tool, here, "--tls", "--cert", certificate)
+    trust = ("--cafile", certificate) if trusted else ()
+    sender = tool("send", source, "localhost", port, "--tls", *trust)
+    if trusted:
+        assert sender.end() == receiver.end() == 0
+        assert (here / source.name).read_bytes() == source.read_bytes()
+    else:
+        assert sender.end() == 1
+        assert len(sender.errors) == 1
+        assert ": bad certificate: self-signed certificate" in sender.errors[0]
+        assert receiver.signal(signal.SIGINT) == 130
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hashlib
 import os
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import BinaryIO, Final
 from rich.progress import Progress
 
 import utcp
-from utcp.cli import files
+from utcp.cli import files, tls
 from utcp.cli.arguments import add_server, listening_line
 from utcp.cli.errors import ToolError, which
 from utcp.cli.loops import run as run_loop
@@ -43,13 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
+    tls.add_server_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do it; raises ToolError or OSError if anything is wrong."""
+    """Do it; raises UsageError, ToolError or OSError if anything is wrong."""
+    context = tls.server_tls(arguments)
     with files.progress() as bar:
         receiver = Receiver(arguments.output or Path(), arguments.force, bar)
-        result = run_loop(arguments.loop, receiver.serve(arguments.bind, arguments.port))
+        result = run_loop(arguments.loop, receiver.serve(arguments.bind, arguments.port, context))
     print(
         files.summary(
             result.path,
@@ -92,11 +95,11 @@ class Receiver:
         self._free = asyncio.Lock()
         self._done: asyncio.Future[Result] | None = None
 
-    async def serve(self, bind: str | None, port: int) -> Result:
+    async def serve(self, bind: str | None, port: int, context: ssl.SSLContext | None) -> Result:
         """Wait for a file. Raises ToolError if it cannot be stored, OSError."""
         self._done = asyncio.get_running_loop().create_future()
         server = await utcp.start_server(
-            self._accept, bind, port, limit=files.LIMIT, config=_CONFIG
+            self._accept, bind, port, limit=files.LIMIT, ssl=context, config=_CONFIG
         )
         async with server:
             print(listening_line(server.sockets), file=sys.stderr, flush=True)

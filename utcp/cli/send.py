@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import ssl
 import sys
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, Final
 from rich.progress import Progress, TaskID
 
 import utcp
-from utcp.cli import files
+from utcp.cli import files, tls
 from utcp.cli.arguments import add_peer, connect_config, format_address
 from utcp.cli.errors import ToolError, about, which
 from utcp.cli.loops import run as run_loop
@@ -43,10 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="connect again so often, without progress, after the connection broke [%(default)s]",
     )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
+    tls.add_client_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do it; raises ToolError or OSError if anything is wrong."""
+    """Do it; raises UsageError, ToolError or OSError if anything is wrong."""
+    context = tls.client_tls(arguments)
     config = connect_config(arguments.timeout, user_timeout=_PATIENCE)
     path: Path = arguments.file
     with about(str(path)):
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         size = os.fstat(file.fileno()).st_size
         task = bar.add_task(path.name, total=size)
         sender = Sender(file, path.name, size, bar, task)
-        peer = Peer(arguments.host, arguments.port, config)
+        peer = Peer(arguments.host, arguments.port, context, config)
         seconds = run_loop(arguments.loop, _send(sender, peer, arguments.retries))
     print(files.summary(path, size, sender.sent, seconds, sender.digest, as_json=arguments.json))
 
@@ -66,6 +69,7 @@ class Peer:
 
     host: str
     port: int
+    context: ssl.SSLContext | None
     config: Config
 
 
@@ -111,7 +115,12 @@ class Sender:
     async def attempt(self, peer: Peer) -> None:
         """Send what the peer lacks. Raises OSError or EOFError if the connection breaks."""
         reader, writer = await utcp.open_connection(
-            peer.host, peer.port, limit=files.LIMIT, happy_eyeballs_delay=0.25, config=peer.config
+            peer.host,
+            peer.port,
+            limit=files.LIMIT,
+            ssl=peer.context,
+            happy_eyeballs_delay=0.25,
+            config=peer.config,
         )
         self.connected = True
         try:
