@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -109,7 +109,7 @@ def sshd() -> Iterator[int]:
 
     def greet() -> None:
         connection, _ = server.accept()
-        with connection:
+        with connection, suppress(ConnectionResetError):
             connection.sendall(b"SSH-2.0-banner")
             connection.recv(1)
 

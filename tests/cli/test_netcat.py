@@ -122,6 +122,7 @@ def test_output_that_is_gone(tool: Start, listener: Tool) -> None:
     ("arguments", "words"),
     [
         (("connect", "127.0.0.1", 1), "utcp connect: 127.0.0.1:1: connection refused"),
+        (("connect", "localhost", 1), "utcp connect: localhost:1: connection refused"),
         (("connect", "224.0.0.1", 9), "utcp connect: 224.0.0.1:9: unreachable"),
         (("connect", "nobody.invalid", 9), "unknown address"),
         (("listen", 0, "--bind", "192.0.2.1"), "requested address"),
@@ -164,6 +165,7 @@ def test_silence_times_out(tool: Start) -> None:
         ("forward", "tcp:1", "udp:host:1"),
         ("forward", "tcp:::1:22", "utcp::1"),
         ("forward", "tcp::1", "utcp::1", "--keepalive", "x"),
+        ("forward", "tcp::1", "utcp::1", "--keepalive", "-1"),
         ("recv", "0", "--nonsense"),
         ("bench", "host", "1", "--streams", "0"),
         ("bench", "host", "1", "--size", "many"),

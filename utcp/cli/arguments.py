@@ -17,13 +17,18 @@ __all__ = [
     "add_loop",
     "add_peer",
     "add_server",
+    "add_timeout",
     "connect_config",
     "format_address",
     "listening_line",
+    "parse_interval",
     "parse_place",
     "parse_port",
     "parse_seconds",
 ]
+
+_TIMEOUT: Final = 15.0
+_SHORTEST: Final = 0.001
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,14 +76,19 @@ def parse_port(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """A positive number of seconds, at most a day."""
+    """A number of seconds, from a millisecond to a day."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds <= 86_400:
+    if not _SHORTEST <= seconds <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
+
+
+def parse_interval(text: str) -> float:
+    """The same, or 0 for never."""
+    return 0.0 if text == "0" else parse_seconds(text)
 
 
 def add_loop(parser: argparse.ArgumentParser) -> None:
@@ -112,9 +122,6 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_TIMEOUT: Final = 15.0
-
-
 def connect_config(timeout: float, **settings: Any) -> Config:
     """Settings with which connecting fails after `timeout` seconds, and says why.
 
@@ -127,7 +134,7 @@ def connect_config(timeout: float, **settings: Any) -> Config:
     return Config(
         syn_retries=retries,
         rto_initial=max(0.001, first),
-        rto_max=max(120.0, 2**retries * first),
+        rto_max=min(3600.0, max(120.0, 2**retries * first)),
         **settings,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -54,6 +55,11 @@ def which(error: BaseException) -> str:
         return "unreachable"
     if isinstance(error, OSError) and error.errno:
         return _system(error)
+    if several := dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error))):
+        # What asyncio says when no address of a name could be connected to.
+        return "; ".join(
+            dict.fromkeys(which(OSError(int(n), os.strerror(int(n)))) for n in several)
+        )
     return str(error) or type(error).__name__
 
 

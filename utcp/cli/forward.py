@@ -18,6 +18,7 @@ from utcp.cli.arguments import (
     add_timeout,
     connect_config,
     listening_line,
+    parse_interval,
     parse_place,
 )
 from utcp.cli.descriptors import raise_limit
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--keepalive",
-        type=float,
+        type=parse_interval,
         default=_KEEPALIVE,
         metavar="SECONDS",
         help="probe idle utcp connections this often, which also keeps NATs open; 0: never "

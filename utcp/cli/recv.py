@@ -112,7 +112,8 @@ class Receiver:
         assert self._done is not None
         try:
             result = await self._converse(reader, writer)
-            await _finish(writer)
+            with suppress(OSError):  # the file is there, whether the sender hears of it or not
+                await _finish(writer)
         except (OSError, EOFError) as error:
             writer.transport.abort()
             if not self._done.done():
@@ -153,7 +154,7 @@ class Receiver:
                 self._writer = None
 
     def _target(self, name: str) -> Path:
-        """Where to store what the sender calls `name`. Raises StorageError."""
+        """Where to store what the sender calls `name`. Raises ToolError."""
         path = self._output
         if path.is_dir():
             # The name comes from the network: nothing of it may lead elsewhere.
