@@ -86,7 +86,7 @@ def test_wrong_arguments(
 
 
 def test_wrong_segment_size(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--mss", "7"]) == 1
+    assert main(["demo", "--mss", "7"]) == 2
     assert "max_segment_size" in capsys.readouterr().err
 
 

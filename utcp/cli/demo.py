@@ -18,8 +18,9 @@ from typing import Final
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 import utcp
+from utcp.cli.arguments import add_loop
+from utcp.cli.errors import ToolError, UsageError
 from utcp.cli.ladder import draw, play
-from utcp.cli.loops import BEST, LOOPS
 from utcp.cli.loops import run as run_loop
 from utcp.cli.processes import helper_process
 from utcp.cli.sizes import format_size, parse_size
@@ -38,25 +39,21 @@ _VERDICT: Final = struct.Struct(">32sQ")
 """What the server answers: digest, nanoseconds spent on it."""
 
 
-class DemoError(Exception):
-    """Something that should have worked did not."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--size", type=parse_size, default=1 << 30, help="bytes to move [1GiB]")
     parser.add_argument(
         "--mss", type=int, default=0, metavar="BYTES", help="bound of the segment size [none]"
     )
-    parser.add_argument("--loop", choices=LOOPS, default=BEST, help="event loop [%(default)s]")
+    add_loop(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do it; raises DemoError or OSError if anything is wrong."""
+    """Do it; raises UsageError, ToolError or OSError if anything is wrong."""
     try:
         config = Config(max_segment_size=arguments.mss)
     except ValueError as error:
-        raise DemoError(str(error)) from None
+        raise UsageError(str(error)) from None
     _draw_connection(config)
     _transfer(config, arguments.size, arguments.loop)
 
@@ -83,7 +80,7 @@ def _transfer(config: Config, size: int, loop: str) -> None:
             advance = partial(progress.advance, sending)
             outcome = run_loop(loop, _exchange(port, block, size, config, advance))
     if outcome.digest != expected:
-        raise DemoError(f"sent {expected.hex()}, but the server has {outcome.digest.hex()}")
+        raise ToolError(f"sent {expected.hex()}, but the server has {outcome.digest.hex()}")
     rate = size / outcome.seconds / 1e6
     print(f"SHA-256 {expected.hex()} on both sides")
     print(

@@ -32,3 +32,22 @@ def format_size(size: int) -> str:
         if size >= _UNITS[unit] and size % _UNITS[unit] == 0:
             return f"{size // _UNITS[unit]} {unit}"
     return f"{size:,} B"
+
+
+def format_amount(size: float) -> str:
+    """A size to three digits, with decimal units: 1.23 GB, 45.6 kB, 789 B."""
+    return _scaled(size, "B")
+
+
+def format_rate(bytes_per_second: float) -> str:
+    """The same as bits per second, which is how links are named: 941 Mbit/s."""
+    return _scaled(bytes_per_second * 8, "bit/s")
+
+
+def _scaled(value: float, unit: str) -> str:
+    for prefix in ("", "k", "M", "G"):
+        # 999.5 would be shown as 1000.
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if not prefix else f"{value:.3g} {prefix}{unit}"
+        value /= 1000
+    return f"{value:,.3g} T{unit}"

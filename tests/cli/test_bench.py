@@ -1,0 +1,122 @@
+"""`utcp echo` and `utcp bench`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+import utcp
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Start, Tool
+
+LOCAL: Final = "127.0.0.1"
+
+
+@pytest.fixture
+def echo(tool: Start) -> Tool:
+    return tool("echo", 0, "--bind", LOCAL)
+
+
+@pytest.mark.parametrize("question", [b"", b"hello", b"\x00", b"\x00utcp-bench/2 {}\n"])
+async def test_echo(echo: Tool, question: bytes) -> None:
+    """Also of what begins like an order of bench."""
+    reader, writer = await utcp.open_connection(LOCAL, echo.port)
+    writer.write(question)
+    writer.write_eof()
+    assert await reader.read() == question
+    writer.close()
+    await writer.wait_closed()
+
+
+def test_much_is_echoed(tool: Start, echo: Tool) -> None:
+    question = os.urandom(5_000_003)
+    client = tool("connect", LOCAL, echo.port)
+    assert client.end(question) == 0
+    assert client.out == question
+    echo.says(r"closed after .* 5 MB in, 5 MB out, .* segments resent")
+    assert echo.signal(signal.SIGINT) == 130
+
+
+@pytest.mark.parametrize("mode", ["up", "down", "echo"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_bench(tool: Start, echo: Tool, mode: str, loop: str) -> None:
+    bench = tool("bench", LOCAL, echo.port, "--mode", mode, "--loop", loop, "--json",
+                 "--seconds", "0.5", "--interval", "0.2", "--streams", "2")  # fmt: skip
+    assert bench.end() == 0
+    result = json.loads(bench.out)
+    assert result["mode"] == mode
+    assert result["streams"] == 2
+    assert result["bytes"] > 0
+    assert result["seconds"] >= 0.5
+    assert result["cwnd"] > 0
+    assert result["rtt_us"] > 0
+    assert result["retransmitted"] >= 0
+    assert len(result["intervals"]) >= 3
+    echo.says("closed after")
+    assert echo.signal(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("mode", ["up", "down", "echo"])
+def test_size(tool: Start, echo: Tool, mode: str) -> None:
+    bench = tool("bench", LOCAL, echo.port, "--size", "3MB", "--mode", mode)
+    assert bench.end() == 0
+    lines = bench.out.decode().splitlines()
+    assert lines[0].split() == ["seconds", "carried", "rate", "RTT", "cwnd", "resent"]
+    assert re.fullmatch(rf"{mode}: 3 MB in .* RTT .* ms, \S+ segments resent", lines[-1]) or (
+        mode == "echo" and lines[-1].startswith("echo: 3 MB in ")
+    )
+
+
+def test_live_table(tool: Start, echo: Tool) -> None:
+    """On a terminal."""
+    master, slave = pty.openpty()
+    bench = tool("bench", LOCAL, echo.port, "--seconds", "0.5", "--interval", "0.1", stdout=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while data := os.read(master, 1 << 16):
+            shown += data
+    except OSError:  # Linux says EIO when the other side is closed
+        pass
+    os.close(master)
+    assert bench.end() == 0
+    assert b"\x1b[" in shown
+    assert b"cwnd" in shown
+    assert b"bit/s" in shown
+
+
+async def test_bench_with_a_stranger(tool: Start) -> None:
+    """An echo server that knows nothing of bench."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async with await utcp.start_server(answer, LOCAL, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for mode in ("up", "down"):
+            bench = tool("bench", LOCAL, port, "--size", "3MB", "--mode", mode, "--timeout", "1",
+                         "--seconds", "1")  # fmt: skip
+            assert await asyncio.to_thread(bench.end) == 1
+            assert len(bench.errors) == 1
+            assert "not utcp echo" in bench.errors[0]
+
+
+def test_ctrl_c(tool: Start, echo: Tool) -> None:
+    bench = tool("bench", LOCAL, echo.port, "--seconds", "60", "--interval", "0.1")
+    while bench.out.count(b"\n") < 3:
+        assert bench.process.poll() is None
+    assert bench.signal(signal.SIGINT) == 130
+    assert bench.errors == ["interrupted"]
+    echo.says("connection reset by peer")
+    assert echo.signal(signal.SIGINT) == 130

@@ -1,0 +1,199 @@
+"""`utcp send` and `utcp recv`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+import utcp
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Start, Tool
+
+LOCAL: Final = "127.0.0.1"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "there" / "some file.bin"
+    path.parent.mkdir()
+    path.write_bytes(os.urandom(5_000_003))
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    path = tmp_path / "here"
+    path.mkdir()
+    return path
+
+
+def receive(tool: Start, here: Path, *options: object) -> tuple[Tool, int]:
+    receiver = tool("recv", 0, "--bind", LOCAL, *options, cwd=here)
+    return receiver, receiver.port
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000_003])
+def test_copy(tool: Start, source: Path, here: Path, size: int) -> None:
+    source.write_bytes(os.urandom(size))
+    receiver, port = receive(tool, here)
+    sender = tool("send", source, LOCAL, port)
+    assert sender.end() == 0
+    assert receiver.end() == 0
+    copy = here / source.name
+    assert copy.read_bytes() == source.read_bytes()
+    assert list(here.iterdir()) == [copy]
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    for tool_out in (sender.out, receiver.out):
+        assert digest.encode() in tool_out
+        assert f"{size:,} bytes in".encode() in tool_out
+
+
+def test_json(tool: Start, source: Path, here: Path) -> None:
+    receiver, port = receive(tool, here, "--json", "--output", "copy")
+    sender = tool("send", source, LOCAL, port, "--json")
+    assert sender.end() == receiver.end() == 0
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    for result in (json.loads(sender.out), json.loads(receiver.out)):
+        assert result["sha256"] == digest
+        assert result["size"] == result["transferred"] == 5_000_003
+    assert (here / "copy").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_is_there_is_not_sent_again(tool: Start, source: Path, here: Path, same: bool) -> None:
+    part = here / f"{source.name}.part"
+    part.write_bytes(source.read_bytes()[:3_000_000] if same else bytes(3_000_000))
+    receiver, port = receive(tool, here)
+    sender = tool("send", source, LOCAL, port, "--json")
+    assert sender.end() == receiver.end() == 0
+    assert json.loads(sender.out)["transferred"] == (2_000_003 if same else 5_000_003)
+    assert (here / source.name).read_bytes() == source.read_bytes()
+    assert not part.exists()
+
+
+async def test_broken_connections(tool: Start, source: Path, here: Path) -> None:
+    """Between the two, something that breaks each connection after a while, but the last."""
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    limits = [1_000_000, 0, 2_000_000, 1 << 30]
+
+    async def meddle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        limit = limits.pop(0)
+        up, down = await utcp.open_connection(LOCAL, port)
+
+        async def back() -> None:
+            while data := await up.read(1 << 16):
+                writer.write(data)
+            writer.close()
+
+        answers = asyncio.create_task(back())
+        while limit > 0 and (data := await reader.read(1 << 16)):
+            limit -= len(data)
+            down.write(data)
+            await down.drain()
+        if limit > 0:
+            down.close()
+            await answers
+        else:
+            answers.cancel()
+            down.transport.abort()
+            writer.transport.abort()
+
+    async with await utcp.start_server(meddle, LOCAL, 0) as server:
+        middle = server.sockets[0].getsockname()[1]
+        sender = tool("send", source, LOCAL, middle, "--json")
+        assert await asyncio.to_thread(sender.end) == 0, sender.errors
+        assert await asyncio.to_thread(receiver.end) == 0, receiver.errors
+    assert not limits
+    assert _same(here / source.name, source)
+    assert len([line for line in sender.errors if "again in" in line]) == 3
+    assert len([line for line in receiver.errors if "waiting for another" in line]) >= 1
+    # The second megabyte and what was under way when a connection broke, but not the whole file.
+    assert json.loads(sender.out)["transferred"] < 3 * 5_000_003
+
+
+def test_nothing_is_overwritten(tool: Start, source: Path, here: Path) -> None:
+    (here / source.name).write_bytes(b"precious")
+    receiver, port = receive(tool, here)
+    sender = tool("send", source, LOCAL, port)
+    assert sender.end() == receiver.end() == 1
+    assert "is there already" in sender.errors[0]
+    assert "is there already" in receiver.errors[-1]
+    assert (here / source.name).read_bytes() == b"precious"
+    receiver, port = receive(tool, here, "--force")
+    assert tool("send", source, LOCAL, port).end() == receiver.end() == 0
+    assert (here / source.name).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["..", "", "a\nb", "/", "\\", "x/.."])
+async def test_names_lead_nowhere_else(tool: Start, here: Path, name: str) -> None:
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    answer = await _tell(port, {"utcp-file": 1, "name": name, "size": 1})
+    assert "no name for a file" in answer
+    assert await asyncio.to_thread(receiver.signal, signal.SIGINT) == 130
+    assert not _names(here)
+
+
+async def test_only_the_last_part_of_a_name_counts(tool: Start, here: Path) -> None:
+    _, port = await asyncio.to_thread(receive, tool, here)
+    answer = await _tell(port, {"utcp-file": 1, "name": "../../etc/passwd", "size": 1})
+    assert json.loads(answer)["have"] == 0
+    assert _names(here) == ["passwd.part"]
+
+
+@pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n", b"[]\n", b"{}\n", b'{"utcp-file": 2}\n'])
+async def test_strangers_are_turned_away(tool: Start, here: Path, words: bytes) -> None:
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    assert b"error" in await _say(port, words)
+    assert "turned away" in (await asyncio.to_thread(receiver.says, "turned"))[0] + " away"
+    assert receiver.process.poll() is None
+
+
+def test_ctrl_c_keeps_the_part(tool: Start, source: Path, here: Path) -> None:
+    receiver, _ = receive(tool, here)
+    assert receiver.signal(signal.SIGINT) == 130
+    assert receiver.errors[1:] == ["interrupted"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_tls(tool: Start, source: Path, here: Path, certificate: Path, trusted: bool) -> None:
+    receiver, port = receive(tool, here, "--tls", "--cert", certificate)
+    trust = ("--cafile", certificate) if trusted else ()
+    sender = tool("send", source, "localhost", port, "--tls", *trust)
+    if trusted:
+        assert sender.end() == receiver.end() == 0
+        assert (here / source.name).read_bytes() == source.read_bytes()
+    else:
+        assert sender.end() == 1
+        assert len(sender.errors) == 1
+        assert ": bad certificate: self-signed certificate" in sender.errors[0]
+        assert receiver.signal(signal.SIGINT) == 130
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.read_bytes() == other.read_bytes()
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+async def _tell(port: int, message: dict[str, object]) -> str:
+    return (await _say(port, json.dumps(message).encode() + b"\n")).decode()
+
+
+async def _say(port: int, words: bytes) -> bytes:
+    """The first line of the answer."""
+    reader, writer = await utcp.open_connection(LOCAL, port)
+    writer.write(words)
+    answer = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return answer
