@@ -113,7 +113,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 0 if arguments.mode == "listen" else 130
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -119,7 +119,7 @@ def main() -> int:
         asyncio.run(work(arguments.path, arguments.host, arguments.port))
     except KeyboardInterrupt:
         return 130
-    except (OSError, EOFError) as error:
+    except (OSError, OverflowError, EOFError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -42,7 +42,7 @@ def main() -> int:
         asyncio.run(talk(arguments.host, arguments.port, arguments.words or sys.stdin))
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -47,7 +47,7 @@ def main() -> int:
         asyncio.run(serve(arguments.host, arguments.port))
     except KeyboardInterrupt:
         print("stopped")
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 1
     return 0

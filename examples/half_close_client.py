@@ -49,7 +49,7 @@ def main() -> int:
         answer = asyncio.run(ask(arguments.host, arguments.port, sys.stdin.buffer.read()))
     except KeyboardInterrupt:
         return 130
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     sys.stdout.buffer.write(answer)

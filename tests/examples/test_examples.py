@@ -38,6 +38,13 @@ WAITING: Final = {
 }
 
 
+# What each example needs besides a port.
+NEEDED: Final = {
+    "copy_file.py": ["send", __file__],
+    "bring_your_own_io.py": ["connect"],
+}
+
+
 @pytest.fixture
 def echo_port(spawn: Spawn) -> str:
     return started(spawn("examples/echo_server.py", "--port", "0"))
@@ -49,6 +56,15 @@ def test_help(spawn: Spawn, name: str) -> None:
         pytest.importorskip(FRAMEWORKS[name])
     out, _ = finished(spawn(f"examples/{name}", "--help"))
     assert "usage:" in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_port_that_cannot_be(spawn: Spawn, name: str) -> None:
+    process = spawn(f"examples/{name}", *NEEDED.get(name, []), "--port", "70000")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert "0-65535" in errors
+    assert "Traceback" not in errors
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("name", WAITING)

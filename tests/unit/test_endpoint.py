@@ -250,6 +250,30 @@ def test_handshakes_that_end_make_room() -> None:
     assert e.counters.connections_refused == 0
 
 
+def test_handshakes_that_nobody_finishes_make_room() -> None:
+    # A SYN costs its sender nothing: a hundred from addresses where nobody answers would
+    # otherwise shut everyone out until the last SYN-ACK is given up, a minute later.
+    e = endpoint()
+    e.listen(backlog=2)
+    receive(e, "old", encode_segment(SYN, 100))
+    sent(e)
+    receive(e, "older than some", encode_segment(SYN, 100), now=SECOND // 2)
+    sent(e, SECOND // 2)
+    receive(e, "C", encode_segment(SYN, 100), now=SECOND // 2)
+    assert sent(e, SECOND // 2) == []  # both are young: their ACKs may be on the way
+
+    e.handle_timeout(SECOND)
+    assert [addr for addr, _ in sent(e, SECOND)] == ["old"]  # it had its time, and a second try
+    receive(e, "C", encode_segment(SYN, 100), now=SECOND)
+    assert [addr for addr, _ in sent(e, SECOND)] == ["C"]
+    assert str(e.state("old")) == "CLOSED"
+    assert e.poll_ready() is None  # the application has never heard of it
+    receive(e, "D", encode_segment(SYN, 100), now=SECOND)
+    assert sent(e, SECOND) == []
+    assert len(e.connections()) == 2
+    assert e.counters.connections_refused == 2
+
+
 def test_each_new_connection_takes_the_path_mtu_of_its_time() -> None:
     e = endpoint()
     e.listen()

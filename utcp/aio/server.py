@@ -51,6 +51,8 @@ async def create_server(
     connections that are half open. An address whose last server was closed in this loop can be
     bound again at once, as with SO_REUSEADDR on TCP sockets, unless `reuse_address` is False.
     SO_REUSEADDR itself is never set: on UDP sockets it means something else.
+    With `reuse_port`, connections that are open when another server joins or leaves the port may be
+    reset: the kernel deals out datagrams by their addresses and knows of no connection.
 
     Raises OSError if an address cannot be bound, ValueError or TypeError for arguments that make
     no sense.

@@ -60,7 +60,8 @@ class Agenda:
         self.to_send: deque[Connection] = deque()
         self.ready: deque[Connection] = deque()
         self.replies: deque[tuple[Hashable, bytes]] = deque()
-        self.half_open = 0  # passive connections in SYN-RECEIVED
+        # Passive connections in SYN-RECEIVED, the oldest first.
+        self.half_open: dict[Connection, None] = {}
 
     def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
         """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
@@ -359,7 +360,10 @@ class Connection:
         if state not in TRANSITIONS[self.state]:
             raise AssertionError(f"no transition from {self.state} to {state}")
         if self.passive:
-            self.agenda.half_open += (state is SYN_RECEIVED) - (self.state is SYN_RECEIVED)
+            if state is SYN_RECEIVED:
+                self.agenda.half_open[self] = None
+            else:
+                self.agenda.half_open.pop(self, None)
         self.state = state
         # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
         self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)

@@ -121,8 +121,9 @@ class Endpoint:
 
     def listen(self, backlog: int = 100) -> None:
         """Accept connections (RFC 9293 §3.10.1, passive OPEN): they come out of `poll_ready`
-        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN gets
-        no answer. Raises ValueError for a backlog below 1."""
+        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN
+        takes the place of the oldest whose SYN-ACK was sent again, or else gets no answer.
+        Raises ValueError for a backlog below 1."""
         if backlog < 1:
             raise ValueError("backlog must be at least 1")
         self._listener = Listener(backlog)
@@ -292,7 +293,11 @@ class Endpoint:
 
     def _listen_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None) -> None:
         assert self._listener is not None
-        verdict = self._listener.segment_arrives(seg, self._agenda.half_open)
+        half_open = self._agenda.half_open
+        verdict = self._listener.segment_arrives(seg, len(half_open))
+        if verdict == listener.REFUSE and (stale := _drop_stale(half_open)) is not None:
+            self._retire(now, stale)
+            verdict = listener.ACCEPT
         if verdict == listener.ACCEPT:
             iss = self._secrets.iss(now, addr)
             if old is not None:
@@ -442,6 +447,17 @@ class Endpoint:
         old.expires_at = now + 2 * self._config.ns("msl")
         self._time_wait[addr] = old
         self._time_wait.move_to_end(addr)
+
+
+def _drop_stale(half_open: dict[Connection, None]) -> Connection | None:
+    """End the oldest passive connection in SYN-RECEIVED, if that is fair."""
+    oldest = next(iter(half_open))
+    # RFC 4987 §3.4: the oldest makes room. Only when its first SYN-ACK has had its time: the ACK
+    # of a younger one may be on the way.
+    if not oldest.snd.retries:
+        return None
+    finish(oldest, Reason.TIMED_OUT)
+    return oldest
 
 
 def _quotes(conn: Connection, quoted: bytes) -> bool:
