@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from utcp.aio import log
 from utcp.aio.client import check_config
@@ -26,6 +26,7 @@ from utcp.udp import open_socket
 __all__ = ["Server", "create_server"]
 
 _Factory = Callable[[], asyncio.BaseProtocol]
+_LEAST_BACKLOG: Final = 1024
 
 
 async def create_server(
@@ -48,7 +49,8 @@ async def create_server(
     """Serve connections on `host` and `port`; as asyncio's loop.create_server, carried in UDP.
 
     `sock` may be a bound UDP socket, which then belongs to the server. `backlog` bounds the
-    connections that are half open. An address whose last server was closed in this loop can be
+    connections that are half open, but not below 1,024: those that are established are taken at
+    once, so nothing else queues here, and fewer would turn a burst of clients away. An address whose last server was closed in this loop can be
     bound again at once, as with SO_REUSEADDR on TCP sockets, unless `reuse_address` is False.
     SO_REUSEADDR itself is never set: on UDP sockets it means something else.
     With `reuse_port`, connections that are open when another server joins or leaves the port may be
@@ -260,7 +262,7 @@ class Server(asyncio.AbstractServer):
         if not self._serving:
             self._serving = True
             for driver in self._drivers:
-                driver.endpoint.listen(self._backlog)
+                driver.endpoint.listen(max(self._backlog, _LEAST_BACKLOG))
                 log.event("info", "listening", driver.sockname)
 
     def accept(self, driver: Driver, conn: Connection, events: int) -> None:
