@@ -53,18 +53,8 @@ def test_random_loss_leaves_cubic_what_the_response_function_gives() -> None:
     assert sum(rates) / len(rates) >= expected
 
 
-@pytest.mark.parametrize("control", ["cubic", "reno"])
-def test_a_clean_path_is_full(control: str) -> None:
-    world = path(config=Config(congestion_control=control), queue_bytes=BDP)
-    _, sink = bulk(world)
-    world.run_for(2 * SECOND)
-    before = sink.received
-    world.run_for(2 * SECOND)
-    assert (sink.received - before) * 8 / 2 > 0.95 * RATE * MSS / 1500
-
-
 def test_what_a_black_out_lost_is_repaired_in_slow_start() -> None:
-    world = path(queue_bytes=4 * BDP)
+    world = path(config=Config(pacing=False), queue_bytes=4 * BDP)
     client, _ = bulk(world)
     world.run_for(SECOND)
     link = world.network.links["a", "b"]
