@@ -189,7 +189,8 @@ class Ordeal:
             keepalive=True,
             keepalive_idle=rng.choice((5.0, 60.0, 600.0)),
             keepalive_interval=rng.choice((1.0, 10.0)),
-            rto_max=rng.choice((10.0, 60.0, 120.0)),
+            # TIME-WAIT lasts four minutes, and a last FIN has to get through in that time.
+            rto_max=rng.choice((2.0, 10.0)),
             # With 30 % loss each way one exchange in two fails; so many in a row do not.
             keepalive_count=60,
             retries2=60,
@@ -204,6 +205,7 @@ class Ordeal:
             config = dataclasses.replace(
                 config,
                 keepalive_count=rng.choice((2, 9)),
+                rto_max=rng.choice((10.0, 60.0, 120.0)),
                 retries2=rng.choice((4, 15)),
                 orphan_retries=rng.choice((0, 3, 8)),
                 syn_retries=rng.choice((1, 7)),
