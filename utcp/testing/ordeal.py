@@ -190,13 +190,13 @@ class Ordeal:
             keepalive_idle=rng.choice((5.0, 60.0, 600.0)),
             keepalive_interval=rng.choice((1.0, 10.0)),
             # TIME-WAIT lasts four minutes, and a last FIN has to get through in that time.
-            rto_max=rng.choice((2.0, 10.0)),
+            rto_max=10.0,
             # With 30 % loss each way one exchange in two fails; so many in a row do not.
             keepalive_count=60,
             retries2=60,
             orphan_retries=60,
-            syn_retries=30,
-            synack_retries=30,
+            syn_retries=32,
+            synack_retries=32,
             fin_wait2_timeout=3600.0,
         )
         if rng.random() < 0.2:
