@@ -108,6 +108,8 @@ def update_readme(results: Results) -> None:
 def markdown(results: Results) -> str:
     """The chosen rows in README's language."""
     grid: Grid = results["grid"]
+    if not grid:
+        return ""
     names = list(dict.fromkeys(name for rows in grid.values() for name in rows))
     lines = [
         "Goodput as a share of what the link could carry in payload, retransmission time-outs, and "

@@ -126,7 +126,7 @@ def test_one_percent_loss(seeds: range) -> None:
 
 @pytest.mark.xfail(
     strict=False,
-    reason="for some seeds a needless recovery in slow start is not undone, and growth is slow then",
+    reason="for some seeds a needless recovery in slow start is not undone: growth is slow then",
 )
 @pytest.mark.timeout(600)
 def test_reordering(controller: str, one_or_all: range) -> None:
