@@ -293,7 +293,7 @@ class CongestionControl:
         Not to be called if the ACK that shows it carries ECN-Echo (RFC 4015 §3 step 9).
         """
         # RFC 9438 §4.9.2: not if the window has grown beyond that meanwhile.
-        # Equal is as far as PRR lets it be in the first moment: then ssthresh alone is to be mended.
+        # Equal is where PRR has it in the first moment: then ssthresh alone is to be mended.
         undone = 0 < self.cwnd <= self._undo_cwnd
         if undone:
             self.cwnd = self._undo_cwnd
