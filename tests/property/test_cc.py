@@ -156,7 +156,7 @@ class ControllerMachine(RuleBasedStateMachine):
     def undo(self) -> None:
         cwnd, ssthresh = self.cc.cwnd, self.cc.ssthresh
         undone = self.cc.undo()
-        assert undone == (cwnd < self.before)
+        assert undone == (cwnd <= self.before)
         assert self.cc.cwnd == max(cwnd, self.before)
         if undone:
             assert self.cc.ssthresh >= self.cc.cwnd

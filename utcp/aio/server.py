@@ -50,10 +50,9 @@ async def create_server(
 
     `sock` may be a bound UDP socket, which then belongs to the server. `backlog` bounds the
     connections that are half open, but not below 1,024: those that are established are taken at
-    once, so nothing else queues here, and fewer would turn a burst of clients away.
-
-    An address whose last server was closed in this loop can be bound again at once, as with
-    SO_REUSEADDR on TCP sockets, unless `reuse_address` is False.
+    once, so nothing else queues here, and fewer would turn a burst of clients away. An address
+    whose last server was closed in this loop can be bound again at once, as with SO_REUSEADDR on
+    TCP sockets, unless `reuse_address` is False.
     SO_REUSEADDR itself is never set: on UDP sockets it means something else.
     With `reuse_port`, connections that are open when another server joins or leaves the port may be
     reset: the kernel deals out datagrams by their addresses and knows of no connection.
