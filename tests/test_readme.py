@@ -71,7 +71,7 @@ def test_setups() -> None:
     demo, tests = SETUPS
     start = "python3 -m venv .venv && .venv/bin/pip install -q "
     assert demo == start + ". && .venv/bin/utcp demo"
-    assert tests == start + "'.[test]' && .venv/bin/pytest -q"
+    assert tests == start + "'.[test]' && .venv/bin/pytest -q -n auto"
     pattern = re.search(r"sed -n '/(.*)/p' README\.md", (ROOT / ".ci" / "run").read_text())
     assert pattern is not None
     assert [line for line in TEXT.splitlines() if re.search(pattern[1], line)] == [tests]
