@@ -67,12 +67,16 @@ def sockets(host: str, port: int, count: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def start(sock: socket.socket) -> BaseProcess:
-    """A new worker on a socket."""
+def start(sock: socket.socket, workers: dict[BaseProcess, socket.socket]) -> None:
+    """A new worker on a socket. Ctrl-C waits until it is known, so that none is left behind."""
     process = multiprocessing.get_context("fork").Process(target=work, args=(sock,))
-    process.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+        workers[process] = sock
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     print(f"worker {process.pid}", flush=True)
-    return process
 
 
 def run(host: str, port: int, count: int) -> None:
@@ -82,12 +86,12 @@ def run(host: str, port: int, count: int) -> None:
         bound = [stack.enter_context(closing(sock)) for sock in sockets(host, port, count)]
         print(f"listening on {host} port {bound[0].getsockname()[1]}", flush=True)
         try:
-            workers.update((start(sock), sock) for sock in bound)
+            for sock in bound:
+                start(sock, workers)
             while True:
                 wait([worker.sentinel for worker in workers])
                 for dead in [worker for worker in workers if worker.exitcode is not None]:
-                    sock = workers.pop(dead)
-                    workers[start(sock)] = sock
+                    start(workers.pop(dead), workers)
         finally:
             for worker in workers:
                 worker.terminate()
