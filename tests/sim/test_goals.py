@@ -117,7 +117,8 @@ def test_one_percent_loss(seeds: range) -> None:
     more; no RTO in 30 s."""
     cell = path(loss=0.01)
     got = []
-    for seed in seeds:
+    # One run in four is below it, by up to 5 %: three of them would say nothing of the median.
+    for seed in range(1, max(seeds.stop, 10)):
         transfer = start(cell, seed, "cubic")
         got.append(goodput(transfer, cell, 30) * cell.payload_per_second)
         assert timeouts(transfer) == 0, f"seed {seed}"
