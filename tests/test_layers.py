@@ -41,6 +41,7 @@ CORE: Final = (
     "loss",
     "probing tuning",
     "handshake recovery",
+    "message",
     "ack output sender timeouts",
     "arrival connection",
     "fastpath",

@@ -1,5 +1,6 @@
-"""Header prediction is a short cut, not another protocol: whatever arrives, a connection that
-takes it and one whose every segment goes through `arrival` end up the same."""
+"""Header prediction is a short cut, and so is that for messages; neither is another protocol:
+whatever arrives and is written, a connection that takes them and one whose every segment goes
+through `arrival` and `output` end up the same."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utcp.config import Config
-from utcp.core import Connection, Endpoint, State, fastpath
+from utcp.core import Connection, Endpoint, State, fastpath, message
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
@@ -71,20 +72,30 @@ class Side:
         self.arrive(syn_ack, len(syn_ack), 0)
         assert self.conn.state is State.ESTABLISHED
 
+    def long_way(self) -> ExitStack:
+        """What a side that does not predict does goes step by step."""
+        stack = ExitStack()
+        if not self.predicting:
+            unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
+            stack.enter_context(unpredicted)
+            stack.enter_context(patch.object(message, "send", lambda conn, now: None))
+        return stack
+
     def arrive(self, data: bytes, stride: int, ecn: int) -> None:
-        """Every segment goes through `arrival` if this side does not predict."""
-        with ExitStack() as stack:
-            if not self.predicting:
-                unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
-                stack.enter_context(unpredicted)
+        with self.long_way():
             self.endpoint.receive(self.now, PEER, data, len(data), stride, ecn)
 
     def turn(self) -> None:
         while (conn := self.endpoint.poll_ready()) is not None:
             self.events |= conn.take_events()
         self.endpoint.settle()
-        while (burst := self.endpoint.poll_transmit(self.now)) is not None:
-            self.out.append((burst.data, burst.segment_size, burst.tos))
+        with self.long_way():
+            while (burst := self.endpoint.poll_transmit(self.now)) is not None:
+                self.out.append((burst.data, burst.segment_size, burst.tos))
+
+    def write(self, size: int) -> None:
+        if size and self.conn.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+            self.conn.write(bytes(size))
 
     def picture(self) -> tuple[object, ...]:
         """All there is to know, but what is only looked at while one ACK is processed."""
@@ -95,6 +106,10 @@ class Side:
             snd.snd_una, snd.snd_nxt, snd.snd_wnd, snd.snd_wl1, snd.snd_wl2, snd.max_snd_wnd,
             snd.retries, snd.probes,
             snd.cwnd_limited, snd.cwr_pending, snd.buffer.start, snd.buffer.end,
+            snd.last_sent_at, snd.progress_at, snd.small_end, snd.override, snd.cc.cwnd,
+            snd.cc.ssthresh, snd.rtt.srtt_ns, snd.rtt.rto_ns, snd.rtt.min_rtt_ns,
+            snd.flight.una, snd.flight.nxt, len(snd.flight), conn.acks.unanswered,
+            conn.bytes_sent, conn.segs_out,
             snd.flight.pipe, snd.flight.lost_bytes, snd.loss.state, snd.loss.dup_acks,
             rcv.rcv_nxt, rcv.rcv_adv, rcv.rcv_mss, rcv.last_ack_sent, rcv.fin_seq, rcv.ack_now,
             rcv.ece, rcv.ts_recent, rcv.ts_recent_at, rcv.total, rcv.buffer.size,
@@ -113,8 +128,10 @@ class Step:
     ecn: int
     wait_ms: int
     write: int
+    answer: int
     read: int
     close: bool
+    option: str
 
 
 RARE_FLAGS = [ACK | FIN, ACK | ECE, ACK | CWR, ACK | PSH | ECE, 0, PSH, RST]
@@ -133,10 +150,12 @@ STEPS = st.lists(
         Step,
         segments=st.lists(SEGMENTS, min_size=1, max_size=8),
         ecn=st.sampled_from([0, 2, 2, 2, 3]),
-        wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250]),
-        write=st.sampled_from([0, 0, 0, 1, 100, 5000]),
+        wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250, 3000]),
+        write=st.sampled_from([0, 0, 0, 1, 50, 99, 100, 101, 5000]),
+        answer=st.sampled_from([0, 0, 1, 50, 100, 101]),
         read=st.sampled_from([0, -1, -1, -1, 30, 1000]),
         close=st.integers(0, 40).map(lambda n: n == 0),
+        option=st.sampled_from([""] * 12 + ["cork", "uncork", "nagle", "impatient"]),
     ),
     min_size=1,
     max_size=12,
@@ -167,7 +186,17 @@ def train(side: Side, step: Step, ts_val: int) -> list[tuple[bytes, int]]:
     return buffers
 
 
-@settings(max_examples=400)
+def choose(conn: Connection, option: str) -> None:
+    """Let the application set an option."""
+    if option in {"cork", "uncork"}:
+        conn.cork = option == "cork"
+    elif option == "nagle":
+        conn.nodelay = False
+    elif option == "impatient":
+        conn.user_timeout_ns = SECOND
+
+
+@settings(max_examples=300)
 @given(steps=STEPS, ecn=st.booleans(), sack=st.booleans())
 def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> None:
     fast = Side(True, ecn=ecn, sack=sack)
@@ -175,8 +204,8 @@ def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> N
     ts_val = 10
     for step in steps:
         for side in (fast, slow):
-            if step.write and side.conn.state in (State.ESTABLISHED, State.CLOSE_WAIT):
-                side.conn.write(bytes(step.write))
+            choose(side.conn, step.option)
+            side.write(step.write)
             side.turn()
         buffers = train(fast, step, ts_val)
         ts_val += sum(max(newer, 0) for *_, newer, _ in step.segments)
@@ -188,6 +217,7 @@ def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> N
                 side.arrive(data, stride, step.ecn)
         assert fast.picture() == slow.picture()
         for side in (fast, slow):
+            side.write(step.answer)
             side.turn()
             if step.read:
                 side.read.append(side.conn.read(step.read))

@@ -33,6 +33,8 @@ __all__ = ["Driver", "Owner", "is_abandoned"]
 # Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
 # More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
 _BUDGET: Final = 4
+# A datagram up to this size, and alone, is taken for a message that somebody waits for.
+_MESSAGE: Final = 1200
 _MS: Final = 1_000_000
 _MALFORMED_LOG_NS: Final = 1_000_000_000
 
@@ -187,8 +189,7 @@ class Driver:
         self._flushed = False
         recv = self._recv
         receive = self._receive
-        poll_ready = self._poll_ready
-        owners = self._owners
+        deliver = self._deliver
         sock = self.sock
         count = 0
         try:
@@ -202,15 +203,11 @@ class Driver:
                 if self.server is not None and sock.addr not in self.endpoint:
                     self.endpoint.path_mtu = sock.path_mtu(sock.addr)
                 receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
-                conn = poll_ready()
-                while conn is not None:
-                    owner = owners.get(conn)
-                    if owner is not None:
-                        owner.on_events(conn.take_events())
-                    else:
-                        self._on_unowned(conn)
-                    conn = poll_ready()
+                deliver()
                 self._settle()
+                if length <= _MESSAGE and not sock.stride:
+                    # Its answer need not wait until we have looked for more.
+                    self._transmit()
             self.flush()
         except OSError as exc:
             self._on_broken(exc)
@@ -276,6 +273,12 @@ class Driver:
 
     def flush(self) -> None:
         """Send all that may be sent now, then set the timer."""
+        self._transmit()
+        deadline = self._poll_timeout()
+        if deadline < self._timer_at:
+            self._set_timer(deadline)
+
+    def _transmit(self) -> None:
         if self._stuck is None:
             poll = self._poll_transmit
             send = self._send
@@ -283,9 +286,6 @@ class Driver:
                 result = send(out.addr, out.data, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
                     break
-        deadline = self._poll_timeout()
-        if deadline < self._timer_at:
-            self._set_timer(deadline)
 
     def _on_not_sent(self, out: Transmit, result: int) -> bool:
         """Deal with what was not sent. Returns whether to go on sending."""

@@ -6,7 +6,8 @@
                    in order -> one run                sender       how much: windows, small segments
                    anything else -> segment, arrival  output       resend first, then new; headers
       ack          window -> flight -> rtt -> loss    flight       one record for the burst
-                   -> cc                              endpoint     poll_transmit
+                   -> cc                              message      the same, for a single segment
+      message      the same, for a single segment     endpoint     poll_transmit
       receiver     reassembly -> recv_buffer        datagrams out
       endpoint     poll_ready
     application read

@@ -76,6 +76,17 @@ def process(
         teardown.fin_acked(conn)
 
 
+def nothing_new(conn: Connection, now: int, seq: int, ack: int) -> None:
+    """All that `process` does for a segment of data at `seq` that acknowledges SND.UNA again and
+    leaves the window as it is."""
+    conn.last_heard_at = now
+    conn.keepalive_probes = 0
+    snd = conn.snd
+    if snd.snd_wl1 <= seq:
+        snd.snd_wl1 = seq
+        snd.snd_wl2 = ack
+
+
 def _window_changed(conn: Connection, now: int, old_wnd: int) -> None:
     """The peer's window moved. If it was shut, that was what held us back."""
     snd = conn.snd

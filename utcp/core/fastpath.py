@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, events, tuning
+from utcp.core import arrival, events, message, tuning
 from utcp.core.segment import NOT_OURS, OK, TIMESTAMPS_WORD, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSE_WAIT
@@ -108,15 +108,10 @@ def _run(
         rcv.ts_recent_at = now
     wnd = (word & 0xFFFF) << snd.snd_wscale
     last = seq + total - len(views[-1]) if views else seq
-    if not total or ack != una or wnd != snd.snd_wnd:
+    if total and ack == una and wnd == snd.snd_wnd:
+        acks.nothing_new(conn, now, last, ack)
+    elif ack == una or not message.acknowledged(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, stamps & MASK32)
-    else:
-        # All that `process` would do.
-        conn.last_heard_at = now
-        conn.keepalive_probes = 0
-        if snd.snd_wl1 <= last:
-            snd.snd_wl1 = last
-            snd.snd_wl2 = ack
     if total:
         first = len(views[0])
         if first > rcv.rcv_mss:

@@ -106,6 +106,28 @@ class Flight(Records):
             # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
             sample.delivered -= self._deflate(sample.acked)
 
+    def ack_single(self, now: int, sample: AckSample) -> bool:
+        """Take the acknowledgment of everything, if that is one record that bears no mark.
+
+        Returns whether it is; if not, nothing is done. As `ack`, but resets `sample` itself.
+        """
+        bursts = self._bursts
+        if len(bursts) != 1 or bursts[0].marks or self.dup_bytes:
+            return False
+        burst = bursts[0]
+        sample.reset(now)
+        sample.acked = sample.delivered = sample.prior_in_flight = self.pipe
+        sample.orig = self.una
+        sample.newest_at = burst.sent_at
+        sample.rtt_ns = now - burst.sent_at
+        self.una = sample.newest_end = self.nxt
+        self.pipe = self._head = 0
+        bursts.clear()
+        self._starts.clear()
+        self._again.clear()
+        self._waiting.clear()
+        return True
+
     def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:
         """Take the SACK blocks of an ACK, in its order, after `ack`.
 

@@ -45,9 +45,10 @@ class Frto:
         `recover` is SND.NXT at the time-out, `resent` how many bytes of retransmissions are in the
         network still, `sack`: the peer sends SACKs.
         """
+        if not sample.acked and not sample.sacked and not sample.duplicate:
+            # Data from the peer, which says nothing of ours.
+            return False
         if self.state == SENT_NEW:
-            if not sample.acked and not sample.sacked and not sample.duplicate:
-                return False
             self.state = OFF
             # RFC 5682 §3.1 step 3: a) more than `recover` is covered, so what lies below it and
             # is not must be lost; b) what was sent before the time-out, and only then, arrives.

@@ -166,17 +166,23 @@ class Receiver:
         if not scaled:
             return min(self.capacity, _MAX_WINDOW)
         rcv_nxt = self.rcv_nxt
-        step = self._farthest() - self.rcv_adv
-        if step >= self.rcv_mss or step >= self.capacity >> 1:
-            self.rcv_adv += step
-        window = self.rcv_adv - rcv_nxt
+        rcv_adv = self.rcv_adv
+        capacity = self.capacity
+        free = capacity - self.buffer.size
         shift = self.rcv_wscale
+        step = rcv_nxt + free - rcv_adv  # as `_farthest` has it
+        if shift:
+            step -= capacity >> 3
+        if step >= self.rcv_mss or step >= capacity >> 1:
+            rcv_adv += step
+        window = rcv_adv - rcv_nxt
         # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
         # until the reserve is used up: then it moves left, by less than one unit.
         field = window + (1 << shift) - 1 >> shift
-        if field << shift > self.capacity - self.buffer.size:
+        if field << shift > free:
             field = window >> shift
-        self.rcv_adv = max(self.rcv_adv, rcv_nxt + (field << shift))
+        edge = rcv_nxt + (field << shift)
+        self.rcv_adv = edge if edge > rcv_adv else rcv_adv
         return field
 
     def _farthest(self) -> int:

@@ -85,7 +85,9 @@ class RttEstimator:
         # RFC 6298 §2.3 and §2.4, with the minimum where Linux has it: as the least variance, not
         # as the least sum. Else an RTT of just below the minimum with no variance would time out
         # on every delayed ACK. The clock granularity G lies far below the minimum.
-        self.rto_ns = min(srtt + max(rttvar << 2, self._rto_min_ns), self._rto_max_ns)
+        margin = rttvar << 2
+        rto = srtt + (margin if margin > self._rto_min_ns else self._rto_min_ns)
+        self.rto_ns = rto if rto < self._rto_max_ns else self._rto_max_ns
         self.backoffs = 0
         if rtt_ns <= self.min_rtt_ns or now >= self._min_round_at:
             self._update_min(rtt_ns, now)
