@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utcp.config import Config
-from utcp.core import Connection, Endpoint, State, fastpath, message
+from utcp.core import Connection, Endpoint, State, fastpath, message, train
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
@@ -72,24 +72,27 @@ class Side:
         self.arrive(syn_ack, len(syn_ack), 0)
         assert self.conn.state is State.ESTABLISHED
 
-    def long_way(self) -> ExitStack:
-        """What a side that does not predict does goes step by step."""
+    def as_it_does(self) -> ExitStack:
+        """What a side that does not predict does goes step by step; the other one takes trains
+        however short their segments are."""
         stack = ExitStack()
-        if not self.predicting:
+        if self.predicting:
+            stack.enter_context(patch.object(train, "LEAST_PAYLOAD", 1))
+        else:
             unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(message, "send", lambda conn, now: None))
         return stack
 
     def arrive(self, data: bytes, stride: int, ecn: int) -> None:
-        with self.long_way():
+        with self.as_it_does():
             self.endpoint.receive(self.now, PEER, data, len(data), stride, ecn)
 
     def turn(self) -> None:
         while (conn := self.endpoint.poll_ready()) is not None:
             self.events |= conn.take_events()
         self.endpoint.settle()
-        with self.long_way():
+        with self.as_it_does():
             while (burst := self.endpoint.poll_transmit(self.now)) is not None:
                 self.out.append((burst.data, burst.segment_size, burst.tos))
 
@@ -162,7 +165,7 @@ STEPS = st.lists(
 )
 
 
-def train(side: Side, step: Step, ts_val: int) -> list[tuple[bytes, int]]:
+def buffers_of(side: Side, step: Step, ts_val: int) -> list[tuple[bytes, int]]:
     """The segments of a step as buffers, equally long ones together, as UDP_GRO would."""
     conn = side.conn
     seq = conn.rcv.rcv_nxt - conn.rcv.irs
@@ -207,7 +210,7 @@ def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> N
             choose(side.conn, step.option)
             side.write(step.write)
             side.turn()
-        buffers = train(fast, step, ts_val)
+        buffers = buffers_of(fast, step, ts_val)
         ts_val += sum(max(newer, 0) for *_, newer, _ in step.segments)
         for side in (fast, slow):
             side.now += step.wait_ms * MS
