@@ -35,6 +35,19 @@ async def test_a_lone_write_leaves_at_once(net: Net) -> None:
         await writer.wait_closed()
 
 
+async def test_nothing_is_paced_within_the_host(net: Net) -> None:
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes([writer.transport._conn.snd.pacer.enabled]))  # type: ignore[attr-defined]
+        writer.close()
+
+    async with net.handling(tell) as addr:
+        reader, writer = await net.open_connection(addr)
+        assert not writer.transport._conn.snd.pacer.enabled  # type: ignore[attr-defined]
+        assert await reader.read() == b"\0"
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_hundred_small_writes_of_one_turn_are_two_datagrams(net: Net) -> None:
     async with net.handling(echo) as addr:
         reader, writer = await net.open_connection(addr)

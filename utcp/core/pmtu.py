@@ -26,9 +26,9 @@ LEAST_IPV4: Final = 552
 """MIN_PLPMTU for IPv4: as Linux's min_pmtu. Nobody can make us send smaller segments by lying."""
 LEAST_IPV6: Final = 1280
 """RFC 8200 §5"""
-LOOPBACK_MTU: Final = 65_536
-"""More than any IP packet has: only Linux's loopback interface claims it. A path within the host,
-however long its round trip takes when the host is busy."""
+LOOPBACK_MTU: Final = 65_535
+"""The largest IP packet: only Linux's loopback interface claims to take it (and 65,536 of IPv6). A
+path within the host, however long its round trip takes when the host is busy."""
 
 _MAX_PROBES: Final = 3
 _CLOSE_ENOUGH: Final = 8
