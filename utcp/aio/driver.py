@@ -81,6 +81,7 @@ class Driver:
         "__weakref__",
         "_counters",
         "_flushed",
+        "_heard",
         "_loop",
         "_malformed",
         "_malformed_at",
@@ -126,6 +127,7 @@ class Driver:
         self._loop = loop = hub.loop
         self._owners: dict[Connection, Owner] = {}
         self._flushed = False
+        self._heard = False  # since the timer last fired
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
         self._timer: asyncio.TimerHandle | None = None
@@ -185,7 +187,7 @@ class Driver:
     def _on_readable(self) -> None:
         if self.closed:
             return
-        self.running = True
+        self.running = self._heard = True
         self._flushed = False
         recv = self._recv
         receive = self._receive
@@ -355,7 +357,9 @@ class Driver:
         if self.closed:
             return
         self.endpoint.handle_timeout(monotonic_ns())
-        self._rearm()
+        if not self._heard:
+            self._rearm()
+        self._heard = False
         self._wake_up()
 
     def _wake_up(self) -> None:
