@@ -65,7 +65,7 @@ class Agenda:
 
     def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
         """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
-        data = self.resets.answer(now, seg)
+        data = self.resets.answer(now, addr, seg)
         if data:
             self.replies.append((addr, data))
 

@@ -102,7 +102,7 @@ class Endpoint:
         # TIME-WAIT records of which a SYN has made new connections, while these last.
         self._reopened: dict[Hashable, TimeWait] = {}
         self.counters = Counters()
-        self._agenda = Agenda(Resets(config.reset_rate, self.counters))
+        self._agenda = Agenda(Resets(config.reset_rate, self._secrets, self.counters))
         self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
