@@ -10,7 +10,6 @@ from utcp.core.segment import ACK, FIN, RST, SYN, Segment
 from utcp.stats import Counters
 from utcp.testing import SECOND, SegmentView
 
-
 SECRETS = Secrets(bytes(16))
 
 
