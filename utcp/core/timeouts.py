@@ -84,7 +84,7 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     if synchronized and snd.snd_wnd == 0:
         # RFC 9293 §3.8.6 (MUST-35): the window shrank to zero over what is in flight, or a probe
         # was not answered by a window. That is no loss: probe again.
-        snd.probe_due = not _starved(conn)
+        snd.probe_due = True
         return
     snd.rtt.backoff()
     if synchronized and conn.config.mtu_probing:
@@ -116,12 +116,18 @@ def _given_up(conn: Connection) -> bool:
         limit = config.synack_retries if conn.passive else config.syn_retries
     elif conn.orphan:
         limit = min(config.orphan_retries, config.retries2)
+        if conn.snd.snd_wnd == 0:
+            # The peer may still come to read. Nobody but us waits for that: MUST-37 would keep the
+            # connection for as long as it answers probes.
+            limit += limit >> 1
     else:
         limit = config.retries2
     if retries < limit:
         return False
     if conn.state is SYN_SENT and conn.soft_error not in _NOT_ICMP:
         teardown.finish(conn, Reason.UNREACHABLE)
+    elif conn.orphan and conn.snd.snd_wnd == 0:
+        teardown.abort(conn, Reason.TIMED_OUT)
     else:
         teardown.finish(conn, Reason.TIMED_OUT)
     return True
@@ -135,23 +141,7 @@ def _persist_timeout(conn: Connection, now: int) -> None:
     if snd.snd_wnd > 0:
         snd.override = True
     else:
-        snd.probe_due = not _starved(conn)
-
-
-def _starved(conn: Connection) -> bool:
-    """Whether a peer has kept its window shut for so long that an orphan ends of it.
-
-    RFC 9293 §3.8.6.1 (MUST-37) keeps a connection for as long as probes are answered, which is
-    for ever if the peer wants it. That is for the application to judge; where it has closed there
-    is none. As in Linux: once probes are rare, so many of them and no more.
-    """
-    if not conn.orphan or conn.snd.probes < conn.config.orphan_retries:
-        return False
-    rto_max_ns = conn.config.ns("rto_max")
-    if conn.snd.probe_interval_ns(rto_max_ns) < rto_max_ns:
-        return False
-    teardown.abort(conn, Reason.TIMED_OUT)
-    return True
+        snd.probe_due = True
 
 
 def _keepalive_timeout(conn: Connection, now: int) -> None:
