@@ -22,6 +22,7 @@ from utcp.testing.segment_view import (
     ACK,
     FIN,
     MSS_KIND,
+    NOP_KIND,
     PSH,
     RST,
     SACK_KIND,
@@ -146,6 +147,9 @@ class Foe:
         options: list[Option] | None = None,
     ) -> bytes:
         """The datagram that `send` sends."""
+        if options and options[0][0] == TS_KIND:
+            # Where RFC 7323 Appendix A puts them, and so where header prediction looks.
+            options = [(NOP_KIND, b""), (NOP_KIND, b""), *options]
         ack32 = ack + self.iss if flags & ACK else 0
         return encode_segment(flags, seq + ISS, ack32, window, options, data)
 
