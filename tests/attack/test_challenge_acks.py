@@ -45,7 +45,11 @@ def resets_for_me(probes: int, connected: bool) -> int:
 
 def test_the_number_of_my_resets_says_nothing_of_others() -> None:
     # Whether there is a connection with an address that is not mine.
-    seen = {resets_for_me(probes, connected) for probes in (0, 1, 50, 500) for connected in (0, 1)}
+    seen = {
+        resets_for_me(probes, connected)
+        for probes in (0, 1, 50, 500)
+        for connected in (False, True)
+    }
     assert seen == {Config().reset_rate}
 
 

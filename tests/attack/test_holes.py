@@ -148,6 +148,20 @@ def test_single_bytes_that_nobody_reads_cost_little_more_than_themselves(
     assert read(foe) == bytes(at & 0xFF for at in range(size))
 
 
+def test_tiny_segments_above_a_hole_cost_little_more_than_themselves() -> None:
+    foe = open_()
+
+    def attack() -> None:
+        for at in range(2, 6000, 2):
+            foe.send(PSH | ACK, 1 + at, 1, at.to_bytes(2))
+            foe.sent.clear()
+            foe.addresses.clear()
+
+    assert memory(attack) < 2 * 6000 + 40_000
+    foe.send(PSH | ACK, 1, 1, b"\0\0")
+    assert read(foe) == b"".join(at.to_bytes(2) for at in range(0, 6000, 2))
+
+
 def test_no_more_is_held_than_the_window_says() -> None:
     foe = open_()
     for at in range(0, 400_000, 1000):

@@ -170,7 +170,6 @@ def test_a_train_behind_a_reset_goes_nowhere(stamped: bool) -> None:
     syn = foe.segment(SYN, 50_000, 0, b"....", options=options)
     foe.endpoint.listen()
     foe.deliver(data + reset + after + reset + syn + b"\x00" * len(data), len(data))
-    assert foe.data in (b"abcd", b"")
     assert foe.conn.readable + len(foe.data) == 4
     assert foe.take() == []
     assert str(foe.state) == "CLOSED"

@@ -11,7 +11,10 @@ from tests.attack.mutation.table import MUTATIONS
 
 
 def main(words: list[str]) -> int:
-    """Take out those whose names contain one of `words`; all without any."""
+    """Take out those whose names contain one of `words`; all without any. `--list` names them."""
+    if words == ["--list"]:
+        print(*(mutation.name for mutation in MUTATIONS), sep="\n")
+        return 0
     chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -357,7 +357,7 @@ MUTATIONS: Final = (
         "utcp/core/reassembly.py",
         "    if chunks and len(chunks[-1]) + len(chunk) <= MERGE:\n",
         "    if False:\n",
-        (f"{HOLES}::test_single_bytes_that_nobody_reads_cost_little_more_than_themselves",),
+        (f"{HOLES}::test_tiny_segments_above_a_hole_cost_little_more_than_themselves",),
     ),
     Mutation(
         "holes are bounded",
