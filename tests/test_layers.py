@@ -35,8 +35,8 @@ CORE: Final = (
     "events prr sample seq state timers transmit",
     "segment",
     "ackdelay autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer records "
-    "resets rtt scoreboard secrets train",
-    "flight receiver send_buffer teardown timewait tlp",
+    "rtt scoreboard secrets train",
+    "flight receiver resets send_buffer teardown timewait tlp",
     "rack undo",
     "loss",
     "probing tuning",

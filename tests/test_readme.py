@@ -32,6 +32,7 @@ SHORTER: Final = {
     "benchmarks": ["--runs", "1", "--size", "1MiB", "--trips", "20", "--list"],
     "benchmarks.paths": ["--list"],
     "benchmarks.chaos": ["--seeds", "5"],
+    "tests.attack.mutation": ["--list"],
 }
 
 
@@ -201,3 +202,11 @@ def test_numbers() -> None:
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)", TEXT))
 def test_links(target: str) -> None:
     assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("named", re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", TEXT))
+def test_named_tests_exist(named: str) -> None:
+    file, *names = named.split("::")
+    text = (ROOT / file).read_text(encoding="utf-8")
+    for name in names:
+        assert re.search(rf"^\s*(async def|def|class) {name}\b", text, re.MULTILINE)

@@ -123,8 +123,9 @@ class Config:
     challenge_ack_interval: float = 0.5
     """Least time between two challenge ACKs, or two ACKs of unacceptable segments, of one
     connection, seconds (RFC 5961 §7; Linux's tcp_invalid_ratelimit)."""
-    reset_rate: int = 1000
-    """Most RSTs per second that an endpoint sends to segments that belong to no connection."""
+    reset_rate: int = 100
+    """Most RSTs per second that an endpoint sends to one host for segments that belong to no
+    connection."""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

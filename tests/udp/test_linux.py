@@ -269,6 +269,22 @@ class TestErrorQueue:
         extended += (1280).to_bytes(4, sys.byteorder) + bytes(4 + 16)
         assert sock._read_error(b"q", [(0, 11, extended)], ("192.0.2.1", 7)) == report
 
+    @pytest.mark.parametrize(
+        ("code", "report"),
+        [
+            (errno.EMSGSIZE, None),
+            (errno.ECONNREFUSED, ErrorReport(("192.0.2.1", 7), False, 0, b"")),
+        ],
+    )
+    def test_messages_that_quote_nothing_prove_nothing(
+        self, open_: Opener, code: int, report: ErrorReport | None
+    ) -> None:
+        sock = open_(local_addr=("127.0.0.1", 0))
+        assert isinstance(sock, LinuxUdpSocket)
+        extended = code.to_bytes(4, sys.byteorder) + bytes([2, 3, 4, 0])
+        extended += (1280).to_bytes(4, sys.byteorder) + bytes(4 + 16)
+        assert sock._read_error(b"", [(0, 11, extended)], ("192.0.2.1", 7)) == report
+
 
 class TestStatistics:
     def test_drops_are_counted(self, host: str) -> None:

@@ -200,10 +200,10 @@ def test_a_stray_reset_gets_nothing() -> None:
 def test_resets_are_limited() -> None:
     e = endpoint(Config(reset_rate=10))
     for number in range(25):
-        receive(e, number, encode_segment(ACK, 7, 9), now=SECOND)
+        receive(e, ("a", number), encode_segment(ACK, 7, 9), now=SECOND)
     assert len(sent(e, SECOND)) == 10
     assert e.counters.resets_suppressed == 15
-    receive(e, "a", encode_segment(ACK, 7, 9), now=2 * SECOND)
+    receive(e, ("a", 1), encode_segment(ACK, 7, 9), now=2 * SECOND)
     assert len(sent(e, 2 * SECOND)) == 1
 
 

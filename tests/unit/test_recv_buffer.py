@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from utcp.core.recv_buffer import MERGE, UNSETTLED, RecvBuffer
+from utcp.core.recv_buffer import MERGE, SMALL, UNSETTLED, RecvBuffer
 
 
 def test_a_new_buffer_is_empty() -> None:
@@ -150,12 +150,22 @@ def test_settle_finds_what_is_borrowed_before_pieces_that_are_not(as_run: bool) 
 
 def test_pieces_of_its_own_are_not_copied_by_settle() -> None:
     buffer = RecvBuffer()
-    first, second = b"1" * 10, b"2" * 10
+    first, second = b"1" * SMALL, b"2" * SMALL
     buffer.append(first, False)
-    buffer.extend([second], 10, False)
+    buffer.extend([second], SMALL, False)
     buffer.settle()
-    assert buffer.read(10) is first
-    assert buffer.read(10) is second
+    assert buffer.read(SMALL) is first
+    assert buffer.read(SMALL) is second
+
+
+def test_tiny_pieces_of_its_own_do_not_cost_one_object_each() -> None:
+    buffer = RecvBuffer()
+    count = 2 * MERGE
+    for _ in range(count):
+        buffer.append(b"ab", False)
+        buffer.settle()
+    assert len(buffer._pieces) <= 2 * count // MERGE + 1
+    assert buffer.read() == b"ab" * count
 
 
 def test_settle_leaves_large_settled_pieces_alone() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from utcp.core.resets import Resets
+from utcp.core.resets import Resets, host
+from utcp.core.secrets import Secrets
 from utcp.core.segment import ACK, FIN, RST, SYN, Segment
 from utcp.stats import Counters
 from utcp.testing import SECOND, SegmentView
+
+SECRETS = Secrets(bytes(16))
 
 
 def stray(flags: int, seq: int = 1000, ack: int = 2000, size: int = 0) -> Segment:
@@ -30,7 +33,7 @@ def stray(flags: int, seq: int = 1000, ack: int = 2000, size: int = 0) -> Segmen
     ],
 )
 def test_forms(seg: Segment, answer: tuple[int, int, int]) -> None:
-    view = SegmentView(Resets(10, Counters()).answer(0, seg))
+    view = SegmentView(Resets(10, SECRETS, Counters()).answer(0, "a", seg))
     assert (view.flags, view.seq32, view.ack32) == answer
     assert (view.payload, view.options) == (b"", [])
 
@@ -38,21 +41,45 @@ def test_forms(seg: Segment, answer: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("flags", [RST, RST | ACK])
 def test_a_reset_is_never_answered(flags: int) -> None:
     counters = Counters()
-    resets = Resets(1, counters)
-    assert resets.answer(0, stray(flags)) == b""
+    resets = Resets(1, SECRETS, counters)
+    assert resets.answer(0, "a", stray(flags)) == b""
     assert counters.resets_out == counters.resets_suppressed == 0
-    assert resets.answer(0, stray(ACK))
+    assert resets.answer(0, "a", stray(ACK))
 
 
 def test_rate() -> None:
     counters = Counters()
-    resets = Resets(3, counters)
-    answered = [bool(resets.answer(at, stray(ACK))) for at in range(5)]
+    resets = Resets(3, SECRETS, counters)
+    answered = [bool(resets.answer(at, "a", stray(ACK))) for at in range(5)]
     assert answered == [True, True, True, False, False]
     assert (counters.resets_out, counters.resets_suppressed) == (3, 2)
-    assert not resets.answer(SECOND - 1, stray(ACK))
-    assert resets.answer(SECOND, stray(ACK))
+    assert not resets.answer(SECOND - 1, "a", stray(ACK))
+    assert resets.answer(SECOND, "a", stray(ACK))
 
 
 def test_never() -> None:
-    assert Resets(0, Counters()).answer(0, stray(ACK)) == b""
+    assert Resets(0, SECRETS, Counters()).answer(0, "a", stray(ACK)) == b""
+
+
+def test_a_host_is_the_first_thing_in_an_address() -> None:
+    assert host(("192.0.2.1", 80)) == host((("192.0.2.1", 81), "192.0.2.2", 0)) == "192.0.2.1"
+    assert host(7) == 7
+    assert host(()) == ()
+
+
+def test_hosts_do_not_take_each_others_budget() -> None:
+    resets = Resets(2, SECRETS, Counters())
+    for _ in range(9):
+        resets.answer(0, ("192.0.2.1", 1), stray(ACK))
+    others = [resets.answer(0, (f"198.51.100.{n}", 1), stray(ACK)) for n in range(100)]
+    assert all(others)
+    assert not resets.answer(0, ("192.0.2.1", 2), stray(ACK))
+
+
+def test_which_hosts_share_a_budget_changes_every_second() -> None:
+    def shared(at: int) -> set[int]:
+        resets = Resets(1, SECRETS, Counters())
+        return {n for n in range(2000) if not resets.answer(at, n, stray(ACK))}
+
+    first, second = shared(0), shared(SECOND)
+    assert 0 < len(first & second) < len(first)

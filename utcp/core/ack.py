@@ -37,8 +37,9 @@ def process(
     conn.keepalive_probes = 0
     una = snd.snd_una
     # RFC 9293 §3.8.3 (MUST-20): R2 counts what is sent again and not acknowledged; but a shut
-    # window may stay shut for as long as its probes are answered (§3.8.6.1, MUST-37).
-    if ack > una or snd.probes:
+    # window may stay shut for as long as its probes are answered (§3.8.6.1, MUST-37), and there is
+    # an application to wait for that.
+    if ack > una or (snd.probes and not conn.orphan):
         snd.retries = 0
     if ack < una:
         # RFC 9293 §3.10.7.4 step 5: an old acknowledgment can be ignored, but not its SACKs.
@@ -93,11 +94,14 @@ def _window_changed(conn: Connection, now: int, old_wnd: int) -> None:
     if old_wnd == 0 and snd.snd_wnd > 0:
         at = conn.timers.at
         at[timers.PERSIST] = NEVER
+        probes = snd.probes
         snd.probes = 0
         snd.probe_due = False
-        if snd.snd_nxt > snd.snd_una:
+        if probes and snd.snd_nxt > snd.snd_una:
             # A shut window drops what comes: whatever this ACK does not cover has to go again.
-            # The timer has waited for the next probe, which may be minutes away.
+            # The timer has waited for the next probe, which may be minutes away. Before the first
+            # one it runs as ever; and a window that opens and shuts with each ACK shall not have
+            # everything sent again as often.
             snd.flight.mark_all_lost(forget_sacked=False)
             at[timers.RTO] = now + snd.rtt.rto_ns
     conn.touch()

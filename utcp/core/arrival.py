@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from utcp.core import ack as acks
 from utcp.core import handshake, teardown
 from utcp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
-from utcp.core.seq import unwrap
+from utcp.core.seq import MASK32, unwrap
 from utcp.core.state import (
     CLOSED,
     ESTABLISHED,
@@ -42,7 +42,7 @@ def segment_arrives(
         return
     seq = unwrap(seg.seq32, conn.rcv.rcv_nxt)
     if seg.flags & SYN and conn.snd.snd_una == conn.snd.iss:
-        seq = _repeated_syn(conn, now, seg, seq)
+        seq = _repeated_syn(conn, now, seg, seq, buf)
         if seq < 0:
             return
     if not check_sequence(conn, now, seg, seq):
@@ -59,7 +59,7 @@ def segment_arrives(
     check_fin(conn, seg, seq)
 
 
-def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int) -> int:
+def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int, buf: memoryview) -> int:
     """The peer's SYN again, while ours is not acknowledged. Returns the sequence number to go on
     with, or -1.
 
@@ -67,6 +67,12 @@ def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int) -> int:
     accepted, for its SYN lies below the window. So the SYN, which is known, is taken off it.
     """
     if seq != conn.rcv.irs:
+        acked = seg.flags & ACK and seg.ack32 == conn.snd.snd_nxt & MASK32
+        if acked and conn.state is SYN_RECEIVED and not conn.passive:
+            # It has seen our SYN, which whoever sent the other SYN need not have.
+            handshake.forget_syn(conn)
+            handshake.syn_sent(conn, now, seg, buf)
+            return -1
         return seq
     if seg.flags & ACK:
         seg.flags &= ~SYN
@@ -137,6 +143,10 @@ def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         return False
     if seq != conn.rcv.rcv_nxt:
         teardown.challenge_ack(conn, now)
+    elif conn.state is SYN_RECEIVED and not conn.passive and not seg.flags & ACK:
+        # RFC 9293 says "refused" here, too. But anybody can make up the SYN that crossed ours, and
+        # this may be the peer's answer to our answer. If not, the next SYN will tell.
+        handshake.forget_syn(conn)
     elif conn.state is SYN_RECEIVED:
         # MUST-11: the end of a passive open, which goes back to LISTEN, nobody is told of.
         teardown.finish(conn, Reason.REFUSED)

@@ -65,7 +65,7 @@ class Agenda:
 
     def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
         """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
-        data = self.resets.answer(now, seg)
+        data = self.resets.answer(now, addr, seg)
         if data:
             self.replies.append((addr, data))
 
@@ -169,10 +169,8 @@ class Connection:
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
         self.snd = Sender(iss, mss, rtt, control, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
-        self.rcv.limit(autotune.initial(mss, config.recv_buffer))
+        self.offer()
         self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
-        if config.window_scaling:
-            self.rcv.rcv_wscale = window_scale(config.recv_buffer)
         self.timers = TimerTable()
         self.heap_at = NEVER
         self.ts_offset = ts_offset
@@ -348,6 +346,13 @@ class Connection:
         self.signal(events.ADVICE)
 
     # -- for the modules beside this one --------------------------------------------------------
+
+    def offer(self) -> None:
+        """Begin with the window and the window scale that our SYN offers."""
+        config = self.config
+        self.rcv.capacity = autotune.initial(self.rcv.adv_mss, config.recv_buffer)
+        if config.window_scaling:
+            self.rcv.rcv_wscale = window_scale(config.recv_buffer)
 
     def touch(self) -> None:
         """Have the endpoint's `poll_transmit` look at this connection."""

@@ -53,6 +53,7 @@ from utcp.core.transmit import Transmit
 from utcp.stats import Counters
 
 _CE: Final = 3  # RFC 3168 §5
+_QUOTED_SEQ: Final = 8  # bytes of our header up to the end of the sequence number
 
 
 class Endpoint:
@@ -102,7 +103,7 @@ class Endpoint:
         # TIME-WAIT records of which a SYN has made new connections, while these last.
         self._reopened: dict[Hashable, TimeWait] = {}
         self.counters = Counters()
-        self._agenda = Agenda(Resets(config.reset_rate, self.counters))
+        self._agenda = Agenda(Resets(config.reset_rate, self._secrets, self.counters))
         self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
@@ -323,7 +324,7 @@ class Endpoint:
         """An ICMP error for a datagram to `addr` (RFC 9293 §3.9.2.2, RFC 5927 §4).
 
         `hard`: port or protocol unreachable. `quoted`: the start of that datagram's payload as
-        the error quotes it, b"" if that is not known.
+        the error quotes it; b"" is believed: only for what this host's own system says.
         """
         conn = self._connections.get(addr)
         if conn is None or not _quotes(conn, quoted):
@@ -462,7 +463,8 @@ def _drop_stale(half_open: dict[Connection, None]) -> Connection | None:
 
 def _quotes(conn: Connection, quoted: bytes) -> bool:
     """RFC 5927 §4: an ICMP error counts only if it quotes a segment that is in flight."""
-    if len(quoted) < segment.HEADER_SIZE:
-        return True
+    if len(quoted) < _QUOTED_SEQ:
+        # Nothing is quoted by this host itself. Too little is what anybody can make up.
+        return not quoted
     seq = unwrap(int.from_bytes(quoted[4:8]), conn.snd.snd_nxt)
     return conn.snd.snd_una <= seq <= conn.snd.snd_nxt

@@ -14,7 +14,7 @@ Invariants, for the bytes from `una` up to `nxt`:
 
 An ACK costs the same however much is in flight: each record is walked over once per thing that
 happens to it, and found by bisection. Inserting a split record moves pointers in a list, nothing
-more. What a hostile peer can make grow is bounded by `max_records`.
+more. What a hostile peer can make grow is bounded by `least_piece` and `max_records`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from utcp.core.scoreboard import Scoreboard
 __all__ = ["LOST", "NOTHING", "REPEATED", "RESENT", "SACKED", "Burst", "Flight"]
 
 _COMPACT_AT: Final = 256
+_SPARE_RECORDS: Final = 64
 _MS: Final = 1_000_000
 
 
@@ -37,6 +38,7 @@ class Flight(Records):
 
     __slots__ = (
         "_fresh",
+        "least_piece",
         "max_records",
         "pending_at",
         "reordering_seen",
@@ -53,9 +55,11 @@ class Flight(Records):
         # Below this every record bears a mark, so nothing is left to be found lost that was sent
         # only once.
         self._fresh = iss
-        # SACKs split no record while there are this many. Peers that acknowledge whole segments
-        # come nowhere near it with the default buffers (4 MiB are 2,900 segments of 1,448 bytes).
+        # SACKs split no record while there are this many, or so many that they have, but for a
+        # few, less than `least_piece` bytes each. Peers that acknowledge whole segments come
+        # nowhere near it; others could have us send byte by byte what lies between their SACKs.
         self.max_records = 16_384
+        self.least_piece = 1
 
     # -- acknowledgment -----------------------------------------------------------------------
 
@@ -363,7 +367,8 @@ class Flight(Records):
         """Mark what is new in the valid block [start, end)."""
         if self.scoreboard.covers(start, end):
             return
-        if len(self._bursts) - self._head >= self.max_records:
+        most = min((self.nxt - self.una) // self.least_piece + _SPARE_RECORDS, self.max_records)
+        if len(self._bursts) - self._head >= most:
             # RFC 2018 §5: SACKed is what is wholly contained within a block. SACK is advisory:
             # what is not marked is merely retransmitted.
             burst = self._bursts[self._index(start)]

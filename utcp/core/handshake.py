@@ -109,6 +109,12 @@ def negotiate(conn: Connection, seg: Segment, now: int) -> None:
     snd.snd_wl1 = irs
 
 
+def forget_syn(conn: Connection) -> None:
+    """The SYN that crossed ours was not the peer's: wait for its answer again, in SYN-SENT."""
+    conn.move(SYN_SENT)
+    conn.offer()
+
+
 def open_passive(conn: Connection, now: int, seg: Segment) -> None:
     """RFC 9293 §3.10.7.2 step 3: a SYN for a listener makes a connection in SYN-RECEIVED."""
     negotiate(conn, seg, now)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from utcp.core.flight import Flight
+from utcp.core.flight import RESENT, Flight
 from utcp.core.frto import Frto
 from utcp.core.rack import Rack
 from utcp.core.rtt import RttEstimator
@@ -339,6 +339,11 @@ class LossDetector:
     def _newreno(self, flight: Flight, sample: AckSample, mss: int) -> int:
         """Go on with fast recovery without SACK."""
         if sample.acked:
+            head = flight.head()
+            if head is not None and head.marks & RESENT:
+                # It ends within what was just sent again, as no receiver's does that means well:
+                # an ACK for each byte would let a whole segment out for each.
+                return PARTIAL_ACK
             # RFC 6582 §3.2 step 3, partial acknowledgment: retransmit the first unacknowledged
             # segment. `pipe` has been adjusted by the flight.
             sample.lost += flight.mark_lost(flight.una, flight.una + mss)

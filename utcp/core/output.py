@@ -331,14 +331,8 @@ def _probe_window(conn: Connection, now: int) -> Transmit | None:
     burst = _burst(conn, now, start, start + 1, 1, 1)
     snd.probe_due = False
     snd.probes += 1
-    conn.timers.at[timers.RTO] = now + _probe_interval_ns(conn)
+    conn.timers.at[timers.RTO] = now + conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
     return burst
-
-
-def _probe_interval_ns(conn: Connection) -> int:
-    """RFC 9293 §3.8.6.1 (SHLD-29, SHLD-30): the retransmission time-out, doubled each time."""
-    longest = conn.config.ns("rto_max")
-    return min(conn.snd.rtt.rto_ns << min(conn.snd.probes, 30), longest)
 
 
 def _arm_persist(conn: Connection, now: int) -> None:
@@ -350,7 +344,7 @@ def _arm_persist(conn: Connection, now: int) -> None:
             at[timers.CORK] = now + _CORK_NS
         return
     if at[timers.PERSIST] == NEVER and at[timers.RTO] == NEVER:
-        interval_ns = _probe_interval_ns(conn)
+        interval_ns = conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
         if conn.snd.snd_wnd > 0:
             # RFC 9293 §3.8.6.2.1: the override timeout is in the range 0.1 to 1.0 seconds.
             interval_ns = min(max(interval_ns, _LEAST_OVERRIDE_NS), _MOST_OVERRIDE_NS)

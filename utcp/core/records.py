@@ -163,7 +163,14 @@ class Records:
                 burst.marks |= RESENT | REPEATED
             i += 1
         if total:
-            self._again.append((now, start, end))
+            again = self._again
+            while again and again[0][2] <= self.una:
+                # Without SACK nobody else takes them out before all is acknowledged.
+                again.popleft()
+            while again and start <= again[-1][1] and again[-1][2] <= end:
+                # The same once more, as a probe of a shut window is, perhaps for days.
+                again.pop()
+            again.append((now, start, end))
             self.repeated_below = max(self.repeated_below, end)
             self.resent_total += total
             if self.first_resent_at < 0:

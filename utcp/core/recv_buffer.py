@@ -16,6 +16,8 @@ from typing import Final
 
 MERGE: Final = 2048
 """Settled pieces below this size are joined with what is settled after them."""
+SMALL: Final = 512
+"""Pieces below this size are settled also if they are not borrowed."""
 UNSETTLED: Final = 4096
 """Pieces after which the buffer settles by itself, for callers that need not call `settle`."""
 
@@ -29,7 +31,8 @@ class RecvBuffer:
         self.size = 0
         """Bytes that can be read."""
         self._pieces: deque[bytes | memoryview] = deque()
-        self._borrowed = 0  # pieces, counted from the end, among which some are borrowed
+        # Pieces, counted from the end, among which some are borrowed or small.
+        self._borrowed = 0
 
     def append(self, data: bytes | memoryview, borrowed: bool) -> None:
         """Add one piece. `borrowed`: its memory will change after the next `settle`."""
@@ -37,7 +40,8 @@ class RecvBuffer:
         if size:
             self._pieces.append(data)
             self.size += size
-            if borrowed or self._borrowed:
+            # A peer that swaps each two bytes shall not make us keep an object for each pair.
+            if borrowed or self._borrowed or size < SMALL:
                 self._borrowed += 1
                 if self._borrowed >= UNSETTLED:
                     self.settle()

@@ -39,6 +39,10 @@ class Secrets:
         """What is added to the timestamp clock for `addr` (RFC 7323 §5.4): 32 bits."""
         return self._hash(b"ts", addr)
 
+    def bucket(self, second: int, host: Hashable) -> int:
+        """Which budget `host` shares with which others in one second: 32 bits."""
+        return self._hash(b"bucket", (second, host))
+
     def _hash(self, label: bytes, addr: Hashable) -> int:
         both = repr((self._local, addr)).encode()
         digest = blake2s(both, key=self._key, person=label, digest_size=4).digest()

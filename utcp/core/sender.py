@@ -22,6 +22,9 @@ from utcp.core.timers import NEVER
 MIN_MSS: Final = 48
 """Least payload of a full segment, whatever the peer announces (Linux's tcp_min_snd_mss)."""
 
+# What was cut before path MTU discovery found out that segments may be much larger has this size.
+_LARGE_MSS: Final = 1448
+
 
 class Sender:
     """What one connection knows about the bytes that go out."""
@@ -114,6 +117,7 @@ class Sender:
         self.mss = max(mss, MIN_MSS)
         self.smss = self.mss + TIMESTAMPS_SIZE if timestamps else self.mss
         self.cc.set_mss(self.mss)
+        self.flight.least_piece = min(self.mss, _LARGE_MSS) >> 1
 
     def update_window(self, seq: int, ack: int, wnd: int) -> None:
         """RFC 9293 §3.10.7.4 step 5: take over the window unless the segment is an old one."""
@@ -123,6 +127,13 @@ class Sender:
             self.snd_wl2 = ack
             if wnd > self.max_snd_wnd:
                 self.max_snd_wnd = wnd
+
+    def probe_interval_ns(self, longest_ns: int) -> int:
+        """How long to wait before the next zero-window probe.
+
+        RFC 9293 §3.8.6.1 (SHLD-29, SHLD-30): the retransmission time-out, doubled each time.
+        """
+        return min(self.rtt.rto_ns << min(self.probes, 30), longest_ns)
 
     def fin_acked(self) -> bool:
         """Whether our FIN, and so everything, has been acknowledged."""

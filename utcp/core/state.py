@@ -70,8 +70,9 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     LISTEN: frozenset((SYN_RECEIVED, CLOSED)),
     # SYN,ACK; a SYN crosses ours; refused, CLOSE, ABORT, time-out
     SYN_SENT: frozenset((ESTABLISHED, SYN_RECEIVED, CLOSED)),
-    # ACK of SYN; CLOSE; a FIN behind the ACK; RST, ABORT, time-out
-    SYN_RECEIVED: frozenset((ESTABLISHED, FIN_WAIT_1, CLOSED)),
+    # ACK of SYN; CLOSE; the SYN that crossed ours was forged; a FIN behind the ACK; RST, ABORT,
+    # time-out
+    SYN_RECEIVED: frozenset((ESTABLISHED, FIN_WAIT_1, SYN_SENT, CLOSED)),
     # CLOSE; FIN; RST, ABORT, time-out
     ESTABLISHED: frozenset((FIN_WAIT_1, CLOSE_WAIT, CLOSED)),
     # ACK of FIN; FIN; FIN and ACK of FIN at once; RST, ABORT, time-out

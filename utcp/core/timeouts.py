@@ -116,12 +116,18 @@ def _given_up(conn: Connection) -> bool:
         limit = config.synack_retries if conn.passive else config.syn_retries
     elif conn.orphan:
         limit = min(config.orphan_retries, config.retries2)
+        if conn.snd.snd_wnd == 0:
+            # The peer may still come to read. Nobody but us waits for that: MUST-37 would keep the
+            # connection for as long as it answers probes.
+            limit += limit >> 1
     else:
         limit = config.retries2
     if retries < limit:
         return False
     if conn.state is SYN_SENT and conn.soft_error not in _NOT_ICMP:
         teardown.finish(conn, Reason.UNREACHABLE)
+    elif conn.orphan and conn.snd.snd_wnd == 0:
+        teardown.abort(conn, Reason.TIMED_OUT)
     else:
         teardown.finish(conn, Reason.TIMED_OUT)
     return True

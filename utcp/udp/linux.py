@@ -248,6 +248,10 @@ class LinuxUdpSocket(UdpSocket):
         elif self._wildcard and pktinfo:
             addr = _path(remote, pktinfo)
         mtu = info if code == errno.EMSGSIZE else 0
+        if not quoted:
+            # RFC 5927 §4: a message that quotes no more than ports is easily forged. It may be
+            # true, for RFC 792 asks for no more; so it is a hint that there is trouble, at most.
+            return None if mtu else ErrorReport(addr, False, 0, b"")
         return ErrorReport(addr, code in HARD_ERRORS, mtu, quoted)
 
     def _network_error(self, code: int) -> None:
