@@ -48,7 +48,7 @@ ROWS: Final = [
     Row("R. 0:0(0) ack una", "SYN-SENT"),
     Row("R. 0:0(0) ack nxt", "SYN-SENT", NOTHING, "CLOSED", CLOSED),
     Row("R rcv:rcv(0)", "SYN-RECEIVED", NOTHING, "CLOSED"),
-    Row("R rcv:rcv(0)", "SYN-RECEIVED*", NOTHING, "SYN-SENT"),  # not as RFC 9293 has it
+    Row("R rcv:rcv(0)", "SYN-RECEIVED*", NOTHING, "CLOSED", CLOSED),
     Row("R. rcv:rcv(0) ack nxt", SYN_RECEIVED[:12], NOTHING, "CLOSED"),
     Row("R. rcv:rcv(0) ack nxt", "SYN-RECEIVED*", NOTHING, "CLOSED", CLOSED),
     Row("R rcv:rcv(0)", SYNC, NOTHING, "CLOSED", CLOSED),

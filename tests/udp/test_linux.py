@@ -273,10 +273,10 @@ class TestErrorQueue:
         ("code", "report"),
         [
             (errno.EMSGSIZE, None),
-            (errno.ECONNREFUSED, ErrorReport(("192.0.2.1", 7), False, 0, b"")),
+            (errno.ECONNREFUSED, ErrorReport(("192.0.2.1", 7), True, 0, b"")),
         ],
     )
-    def test_messages_that_quote_nothing_prove_nothing(
+    def test_messages_that_quote_nothing_change_no_mtu(
         self, open_: Opener, code: int, report: ErrorReport | None
     ) -> None:
         sock = open_(local_addr=("127.0.0.1", 0))

@@ -143,10 +143,6 @@ def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         return False
     if seq != conn.rcv.rcv_nxt:
         teardown.challenge_ack(conn, now)
-    elif conn.state is SYN_RECEIVED and not conn.passive and not seg.flags & ACK:
-        # RFC 9293 says "refused" here, too. But anybody can make up the SYN that crossed ours, and
-        # this may be the peer's answer to our answer. If not, the next SYN will tell.
-        handshake.forget_syn(conn)
     elif conn.state is SYN_RECEIVED:
         # MUST-11: the end of a passive open, which goes back to LISTEN, nobody is told of.
         teardown.finish(conn, Reason.REFUSED)

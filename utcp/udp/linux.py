@@ -248,10 +248,11 @@ class LinuxUdpSocket(UdpSocket):
         elif self._wildcard and pktinfo:
             addr = _path(remote, pktinfo)
         mtu = info if code == errno.EMSGSIZE else 0
-        if not quoted:
-            # RFC 5927 §4: a message that quotes no more than ports is easily forged. It may be
-            # true, for RFC 792 asks for no more; so it is a hint that there is trouble, at most.
-            return None if mtu else ErrorReport(addr, False, 0, b"")
+        if mtu and not quoted:
+            # RFC 5927 §4: a message that quotes no more than ports, as RFC 792 has it, is easily
+            # forged. A small MTU would last; what else it may say is soft, or refuses a connection
+            # that is not there yet, and then waiting for the SYN's time-out would be worse.
+            return None
         return ErrorReport(addr, code in HARD_ERRORS, mtu, quoted)
 
     def _network_error(self, code: int) -> None:

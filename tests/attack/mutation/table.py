@@ -123,13 +123,6 @@ MUTATIONS: Final = (
         (f"{BLIND}::test_a_forged_syn_does_not_keep_us_from_connecting",),
     ),
     Mutation(
-        "forged SYN, then the peer's RST",
-        ARRIVAL,
-        "    elif conn.state is SYN_RECEIVED and not conn.passive and not seg.flags & ACK:\n",
-        "    elif False:\n",
-        (f"{BLIND}::test_the_answer_to_our_answer_to_a_forged_syn_does_not_refuse_us",),
-    ),
-    Mutation(
         "RST in TIME-WAIT",
         "utcp/core/timewait.py",
         "            # RFC 1337 §3 (F1): a RST does not end TIME-WAIT.\n            return DROP",
