@@ -32,6 +32,8 @@ from utcp.errors import (
 )
 from utcp.stats import Counters, TcpInfo
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Config",
     "ConnectionAborted",
@@ -47,6 +49,7 @@ __all__ = [
     "StreamWriter",
     "TcpInfo",
     "Transport",
+    "__version__",
     "create_connection",
     "create_server",
     "new_event_loop",

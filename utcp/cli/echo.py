@@ -10,6 +10,7 @@ import utcp
 from utcp.cli.arguments import add_server, listening_line
 from utcp.cli.benchserver import BenchServer
 from utcp.cli.descriptors import raise_limit
+from utcp.cli.errors import say
 from utcp.cli.loops import run as run_loop
 from utcp.cli.loops import stopped
 
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
 async def _echo(bind: str | None, port: int, quiet: bool) -> None:
     def tell(peer: object, line: str) -> None:
         if not quiet:
-            print(f"{peer}: {line}", file=sys.stderr, flush=True)
+            say(f"{peer}: {line}")
 
     server = await utcp.create_server(lambda: BenchServer(tell), bind, port)
     print(listening_line(server.sockets), file=sys.stderr, flush=True)

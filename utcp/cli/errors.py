@@ -7,11 +7,12 @@ import os
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-__all__ = ["ToolError", "UsageError", "about", "which"]
+__all__ = ["ToolError", "UsageError", "about", "say", "which"]
 
 _UNREACHABLE: Final = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
 
@@ -33,11 +34,22 @@ class UsageError(Exception):
 
 @contextmanager
 def about(who: str) -> Iterator[None]:
-    """Raise what fails in this block as a ToolError that begins with `who`."""
+    """Raise what fails in this block as a ToolError that begins with `who`.
+
+    BrokenPipeError stays what it is: no connection of utcp raises it, so it is standard output.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except (OSError, EOFError) as error:
         raise ToolError(f"{who}: {which(error)}") from error
+
+
+def say(line: str) -> None:
+    """A line on standard error, from where work goes on even if nobody reads it."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def which(error: BaseException) -> str:

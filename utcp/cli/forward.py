@@ -22,7 +22,7 @@ from utcp.cli.arguments import (
     parse_place,
 )
 from utcp.cli.descriptors import raise_limit
-from utcp.cli.errors import which
+from utcp.cli.errors import say, which
 from utcp.cli.loops import run as run_loop
 from utcp.cli.loops import stopped
 from utcp.cli.pump import Side
@@ -163,7 +163,7 @@ class Forward:
         complaint = f"{self._target}: {which(error)}"
         if complaint != self._complaint:
             self._complaint = complaint
-            print(f"utcp forward: {complaint}", file=sys.stderr, flush=True)
+            say(f"utcp forward: {complaint}")
 
     def ended(self, pair: Pair, *, broken: bool) -> None:
         """Both connections of a pair are over."""

@@ -20,7 +20,7 @@ from rich.progress import Progress
 import utcp
 from utcp.cli import files, tls
 from utcp.cli.arguments import add_server, listening_line
-from utcp.cli.errors import ToolError, which
+from utcp.cli.errors import ToolError, say, which
 from utcp.cli.loops import run as run_loop
 from utcp.cli.worker import Worker
 from utcp.config import Config
@@ -133,7 +133,7 @@ class Receiver:
                 self._done.set_result(result)
 
     def _say(self, text: str) -> None:
-        print(f"utcp recv: {text}", file=sys.stderr, flush=True)
+        say(f"utcp recv: {text}")
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Result:
         assert self._done is not None

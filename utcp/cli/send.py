@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import ssl
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.progress import Progress, TaskID
 import utcp
 from utcp.cli import files, tls
 from utcp.cli.arguments import add_peer, connect_config, format_address
-from utcp.cli.errors import ToolError, about, which
+from utcp.cli.errors import ToolError, about, say, which
 from utcp.cli.loops import run as run_loop
 from utcp.cli.worker import Worker
 from utcp.config import Config
@@ -91,7 +90,7 @@ async def _send(sender: Sender, peer: Peer, retries: int) -> float:
                 raise ToolError(f"{name}: {which(error)}") from None
             failures += 1
             text = f"{name}: {which(error)}; again in {pause:g} s"
-            print(f"utcp send: {text}", file=sys.stderr, flush=True)
+            say(f"utcp send: {text}")
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
         else:

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import argparse
 import re
+from fractions import Fraction
 from typing import Final
 
-_UNITS: Final = {
-    "": 1,
-    "B": 1,
-    "kB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KiB": 1 << 10,
-    "MiB": 1 << 20,
-    "GiB": 1 << 30,
-}
+_POWERS: Final = " kmgt"
+_PATTERN: Final = re.compile(
+    r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([kmgt]?)(i?)(b?)\s*", re.ASCII | re.IGNORECASE
+)
+_UNITS: Final = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 
 
 def parse_size(text: str) -> int:
-    """Bytes: "1GiB", "64 MiB", "500kB" or "4096". For argparse: raises its ArgumentTypeError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2] not in _UNITS:
+    """Bytes: "4096", "64 MiB", "1.5G", "500kB", in capitals or not.
+
+    As for dd and head, a letter alone means a power of 1024, and one with B a power of 1000.
+    For argparse: raises its ArgumentTypeError.
+    """
+    match = _PATTERN.fullmatch(text)
+    if match is None or (match[3] and not match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 64MiB")
-    return int(float(match[1]) * _UNITS[match[2]])
+    number, letter, binary, byte = match.groups()
+    unit = 1000 if byte and not binary else 1024
+    # A Fraction, as a float would round what is above 2^53.
+    return int(Fraction(number) * unit ** (_POWERS.index(letter.lower()) if letter else 0))
 
 
 def format_size(size: int) -> str:
     """The same, short: 1 GiB, 64 MiB, 1,500 B."""
-    for unit in ("GiB", "MiB", "KiB"):
-        if size >= _UNITS[unit] and size % _UNITS[unit] == 0:
-            return f"{size // _UNITS[unit]} {unit}"
+    for unit, factor in _UNITS.items():
+        if size >= factor and size % factor == 0:
+            return f"{size // factor} {unit}"
     return f"{size:,} B"
 
 
