@@ -108,16 +108,6 @@ def test_reset(tool: Start, listener: Tool) -> None:
     assert connector.errors == [f"utcp connect: 127.0.0.1:{port}: connection reset by peer"]
 
 
-def test_output_that_is_gone(tool: Start, listener: Tool) -> None:
-    reading, writing = os.pipe()
-    connector = tool("connect", "127.0.0.1", listener.port, stdout=writing)
-    os.close(writing)
-    os.close(reading)
-    listener.write(b"lost")
-    assert connector.wait() == 1
-    assert connector.errors == ["utcp connect: standard output: Broken pipe"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

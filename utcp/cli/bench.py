@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any, Final, cast
 
-import utcp
+from utcp.cli import tls
 from utcp.cli.arguments import add_peer, connect_config, format_address, parse_seconds
 from utcp.cli.benchclient import Order, Stream
 from utcp.cli.benchtable import Row, Table, describe
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--interval", type=parse_seconds, default=1.0, metavar="SECONDS", help="[%(default)g]"
     )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
+    tls.add_client_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     order = Order(arguments.mode, arguments.seconds, arguments.size)
     table = Table(quiet=arguments.json)
     config = connect_config(arguments.timeout)
-    bench = Bench(arguments.host, arguments.port, order, config)
+    context = tls.client_tls(arguments)
+    bench = Bench(arguments.host, arguments.port, order, config, context)
     with table:
         total = run_loop(arguments.loop, bench.run(arguments.streams, arguments.interval, table))
     if arguments.json:
@@ -65,28 +67,30 @@ def run(arguments: argparse.Namespace) -> None:
 class Bench:
     """The connections of one measurement."""
 
-    def __init__(self, host: str, port: int, order: Order, config: Config) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        order: Order,
+        config: Config,
+        context: ssl.SSLContext | None,
+    ) -> None:
         self._host = host
         self._port = port
         self._order = order
         self._config = config
+        self._context = context
         self._streams: list[Stream] = []
 
     async def run(self, count: int, interval: float, table: Table) -> Row:
         """Measure; rows go to `table`, the sum is returned. Raises ToolError."""
         loop = asyncio.get_running_loop()
-        factory = partial(Stream, self._order)
         with about(format_address((self._host, self._port))):
             try:
                 for _ in range(count):
-                    _, stream = await utcp.create_connection(
-                        factory,
-                        self._host,
-                        self._port,
-                        happy_eyeballs_delay=0.25,
-                        config=self._config,
+                    await tls.connect(
+                        self._stream, self._host, self._port, self._context, self._config
                     )
-                    self._streams.append(stream)
                 start = loop.time()
                 for stream in self._streams:
                     stream.start()
@@ -94,6 +98,10 @@ class Bench:
             finally:
                 for stream in self._streams:
                     stream.abort()
+
+    def _stream(self) -> Stream:
+        self._streams.append(Stream(self._order))
+        return self._streams[-1]
 
     async def _watch(self, start: float, interval: float, table: Table) -> Row:
         """A row for each interval until all streams are over."""

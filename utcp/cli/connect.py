@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ssl
 from typing import Final
 
-import utcp
 from utcp.cli import tls
 from utcp.cli.arguments import add_peer, connect_config, format_address
 from utcp.cli.errors import about
 from utcp.cli.loops import run as run_loop
-from utcp.cli.netcat import LIMIT, converse
+from utcp.cli.netcat import Streams, converse, streams
 from utcp.config import Config
 
 HELP: Final = "Connect; join it to standard input and output until both directions end."
@@ -32,10 +32,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 async def _connect(host: str, port: int, context: ssl.SSLContext | None, config: Config) -> None:
     with about(format_address((host, port))):
-        reader, writer = await utcp.open_connection(
-            host, port, limit=LIMIT, happy_eyeballs_delay=0.25, config=config
-        )
-        encrypted = None
-        if context is not None:
-            encrypted = tls.TlsStream(reader, writer, context, server_hostname=host)
-        await converse(reader, writer, encrypted)
+        made: asyncio.Future[Streams] = asyncio.get_running_loop().create_future()
+        await tls.connect(lambda: streams(made.set_result), host, port, context, config)
+        await converse(*made.result())

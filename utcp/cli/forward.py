@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import utcp
+from utcp.cli import tls
 from utcp.cli.arguments import (
     Place,
     add_loop,
@@ -22,7 +24,7 @@ from utcp.cli.arguments import (
     parse_place,
 )
 from utcp.cli.descriptors import raise_limit
-from utcp.cli.errors import say, which
+from utcp.cli.errors import UsageError, say, which
 from utcp.cli.loops import run as run_loop
 from utcp.cli.loops import stopped
 from utcp.cli.pump import Side
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="statistics as JSON on standard output")
     add_timeout(parser)
     add_loop(parser)
+    tls.add_bridge_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -71,7 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
             "keepalive_interval": arguments.keepalive,
         }
     config = connect_config(arguments.timeout, **settings)
-    forward = Forward(arguments.source, arguments.target, config, arguments.timeout)
+    source, target = arguments.source, arguments.target
+    contexts = _contexts(arguments)
+    forward = Forward(source, target, config, arguments.timeout, *contexts)
     raise_limit()
     try:
         run_loop(arguments.loop, forward.serve())
@@ -79,6 +84,24 @@ def run(arguments: argparse.Namespace) -> None:
         if forward.started_at:
             print(forward.statistics(as_json=arguments.json), flush=True,
                   file=sys.stdout if arguments.json else sys.stderr)  # fmt: skip
+
+
+_Context = ssl.SSLContext | None
+
+
+def _contexts(arguments: argparse.Namespace) -> tuple[_Context, _Context]:
+    """For TLS at the source and at the target: at the one of them that is utcp's.
+
+    Raises UsageError.
+    """
+    kinds = (arguments.source.kind, arguments.target.kind)
+    if arguments.tls and kinds.count("utcp") != 1:
+        raise UsageError("--tls is for a bridge from tcp to utcp, or from utcp to tcp")
+    if kinds[0] == "utcp":
+        if arguments.insecure:
+            raise UsageError("--insecure is for a target that is utcp's")
+        return tls.server_tls(arguments), None
+    return None, tls.client_tls(arguments)
 
 
 @dataclass(slots=True)
@@ -98,8 +121,18 @@ class Statistics:
 class Forward:
     """A listening place, and the pairs of connections that came of it."""
 
-    def __init__(self, source: Place, target: Place, config: Config, timeout: float) -> None:
+    def __init__(
+        self,
+        source: Place,
+        target: Place,
+        config: Config,
+        timeout: float,
+        source_tls: _Context = None,
+        target_tls: _Context = None,
+    ) -> None:
         self.started_at = 0.0
+        self._source_tls = source_tls
+        self._target_tls = target_tls
         self._source = source
         self._target = target
         self._config = config
@@ -131,9 +164,14 @@ class Forward:
             # None means all addresses, which the stubs of this overload do not say.
             host: Any = place.host
             return await loop.create_server(self._accept, host, place.port, backlog=_BACKLOG)
+        factory = tls.serving(self._accept, self._source_tls, self._refused)
         return await utcp.create_server(
-            self._accept, place.host, place.port, backlog=_BACKLOG, config=self._config
+            factory, place.host, place.port, backlog=_BACKLOG, config=self._config
         )
+
+    def _refused(self, peer: str, line: str) -> None:
+        """A TLS handshake at the source has failed."""
+        say(f"utcp forward: {peer}: {line}")
 
     def _accept(self) -> Side:
         pair = Pair(self)
@@ -152,12 +190,11 @@ class Forward:
             async with asyncio.timeout(self._timeout):
                 await loop.create_connection(factory, place.host or "localhost", place.port)
         else:
-            await utcp.create_connection(
-                factory, place.host or "localhost", place.port, config=self._config
-            )
+            host = place.host or "localhost"
+            await tls.connect(factory, host, place.port, self._target_tls, self._config)
         self._complaint = ""
 
-    def failed(self, error: OSError) -> None:
+    def failed(self, error: OSError | EOFError) -> None:
         """Count it, and say it once as long as nothing changes."""
         self._stats.failed += 1
         complaint = f"{self._target}: {which(error)}"
@@ -242,7 +279,7 @@ class Pair:
     async def _connect(self) -> None:
         try:
             await self._forward.connect(lambda: self._target)
-        except OSError as error:
+        except (OSError, EOFError) as error:
             self._forward.failed(error)
             self.source.abort()
 

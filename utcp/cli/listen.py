@@ -11,15 +11,13 @@ from typing import Final
 import utcp
 from utcp.cli import tls
 from utcp.cli.arguments import add_server, format_address, listening_line
-from utcp.cli.errors import about
+from utcp.cli.errors import ToolError, about
 from utcp.cli.loops import run as run_loop
-from utcp.cli.netcat import LIMIT, converse
+from utcp.cli.netcat import Streams, converse, streams
 
 HELP: Final = (
     "Wait for one connection; join it to standard input and output until both directions end."
 )
-
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,22 +33,24 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 async def _listen(bind: str | None, port: int, context: ssl.SSLContext | None) -> None:
-    first: asyncio.Future[_Streams] = asyncio.get_running_loop().create_future()
+    first: asyncio.Future[Streams] = asyncio.get_running_loop().create_future()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def made(both: Streams) -> None:
         if first.done():
-            writer.transport.abort()
+            both[1].transport.abort()
         else:
-            first.set_result((reader, writer))
+            first.set_result(both)
 
-    server = await utcp.start_server(accept, bind, port, limit=LIMIT)
+    def failed(peer: str, line: str) -> None:
+        if not first.done():
+            first.set_exception(ToolError(f"{peer}: {line}"))
+
+    factory = tls.serving(lambda: streams(made), context, failed)
+    server = await utcp.create_server(factory, bind, port)
     try:
         print(listening_line(server.sockets), file=sys.stderr, flush=True)
         reader, writer = await first
     finally:
         server.close()
     with about(format_address(writer.get_extra_info("peername"))):
-        encrypted = None
-        if context is not None:
-            encrypted = tls.TlsStream(reader, writer, context, server_side=True)
-        await converse(reader, writer, encrypted)
+        await converse(reader, writer)

@@ -4,51 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from utcp.cli.errors import about
-from utcp.cli.tls import TlsStream
 from utcp.cli.worker import Worker
 
-__all__ = ["CHUNK", "LIMIT", "converse"]
+__all__ = ["Streams", "converse", "streams"]
 
-CHUNK: Final = 1 << 18
-LIMIT: Final = 1 << 20
+_CHUNK: Final = 1 << 18
+_LIMIT: Final = 1 << 20
 """Bytes that a StreamReader keeps before its peer is slowed down."""
 
-
-class _Source(Protocol):
-    async def read(self, limit: int, /) -> bytes: ...
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class _Sink(Protocol):
-    def write(self, data: bytes, /) -> None: ...
-    async def drain(self) -> None: ...
-    def write_eof(self) -> None: ...
+def streams(made: Callable[[Streams], None]) -> asyncio.Protocol:
+    """A protocol that gives `made` the streams of its connection, once that is made."""
+    reader = asyncio.StreamReader(limit=_LIMIT)
+    return asyncio.StreamReaderProtocol(reader, lambda *both: made(both))
 
 
-async def converse(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    tls: TlsStream | None = None,
-) -> None:
+async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Copy standard input to the connection and the connection to standard output.
 
-    With `tls` the handshake comes first. The end of the input ends that direction only.
-    Returns when both have ended, and the peer has acknowledged all; raises OSError or EOFError as
-    soon as the connection fails, ToolError if standard input or output does.
+    The end of the input ends that direction only. Returns when both have ended, and the peer has
+    acknowledged all; raises OSError or EOFError as soon as the connection fails, BrokenPipeError
+    if nobody reads standard output, ToolError if standard input or output fails.
     """
     over = asyncio.create_task(writer.wait_closed())
     try:
-        if tls is not None:
-            await tls.handshake()
-        await _carry(tls or reader, tls or writer, over)
+        await _carry(reader, writer, over)
         writer.close()
         await over
-    except ssl.SSLError:
-        writer.close()  # after the alert that tells the peer why
-        raise
     except BaseException:
         writer.transport.abort()
         raise
@@ -57,7 +45,9 @@ async def converse(
         await asyncio.gather(over, return_exceptions=True)
 
 
-async def _carry(source: _Source, sink: _Sink, over: asyncio.Task[None]) -> None:
+async def _carry(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, over: asyncio.Task[None]
+) -> None:
     """Both directions, until both have ended or the connection is `over` before that."""
     directions = (asyncio.create_task(_outward(sink)), asyncio.create_task(_inward(source)))
     try:
@@ -74,11 +64,11 @@ async def _carry(source: _Source, sink: _Sink, over: asyncio.Task[None]) -> None
         await asyncio.gather(*directions, return_exceptions=True)
 
 
-async def _outward(sink: _Sink) -> None:
+async def _outward(sink: asyncio.StreamWriter) -> None:
     thread = Worker()
     while True:
         with about("standard input"):
-            data = await thread.call(os.read, 0, CHUNK)
+            data = await thread.call(os.read, 0, _CHUNK)
         if not data:
             break
         sink.write(data)
@@ -86,9 +76,9 @@ async def _outward(sink: _Sink) -> None:
     sink.write_eof()
 
 
-async def _inward(source: _Source) -> None:
+async def _inward(source: asyncio.StreamReader) -> None:
     thread = Worker()
-    while data := await source.read(CHUNK):
+    while data := await source.read(_CHUNK):
         with about("standard output"):
             await thread.call(_write_all, data)
 
