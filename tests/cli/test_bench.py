@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -61,6 +62,23 @@ def test_bench(tool: Start, echo: Tool, mode: str, loop: str) -> None:
     assert result["retransmitted"] >= 0
     assert len(result["intervals"]) >= 3
     echo.says("closed after")
+    assert echo.signal(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("mode", ["up", "down", "echo"])
+def test_tls(tool: Start, certificate: Path, mode: str) -> None:
+    echo = tool("echo", 0, "--bind", LOCAL, "--tls", "--cert", certificate)
+    port = echo.port
+    bench = tool("bench", "localhost", port, "--mode", mode, "--size", "5M", "--streams", 2,
+                 "--tls", "--cafile", certificate, "--json")  # fmt: skip
+    assert bench.end() == 0
+    assert json.loads(bench.out)["bytes"] == 10 << 20
+    echo.says("closed after")
+    wary = tool("bench", "localhost", port, "--tls")
+    assert wary.end() == 1
+    assert len(wary.errors) == 1
+    assert "bad certificate" in wary.errors[0]
+    echo.says("TLS failed")
     assert echo.signal(signal.SIGTERM) == 0
 
 

@@ -72,6 +72,46 @@ async def test_half_close_is_carried(tool: Start, digester: int, loop: str) -> N
         assert statistics["bytes_to_target"] == 5_000_002
 
 
+async def test_tls(tool: Start, digester: int, certificate: Path) -> None:
+    """Encrypted between the two bridges; half-close is carried all the same."""
+    own = ("--tls", "--cert", certificate, "--cafile", certificate)
+    out = tool("forward", f"utcp:{LOCAL}:0", f"tcp:{LOCAL}:{digester}", *own)
+    port = await asyncio.to_thread(lambda: out.port)
+    into = tool("forward", f"tcp:{LOCAL}:0", f"utcp:localhost:{port}", *own)
+    entrance = await asyncio.to_thread(lambda: into.port)
+    for size in (0, 1, 5_000_001):
+        question = os.urandom(size)
+        assert await ask(entrance, question) == _answer(question)
+    stranger = tool("forward", f"tcp:{LOCAL}:0", f"utcp:localhost:{port}", "--tls", "--insecure")
+    reader, writer = await asyncio.open_connection(
+        LOCAL, await asyncio.to_thread(lambda: stranger.port)
+    )
+    with pytest.raises(ConnectionResetError):  # it has no certificate
+        await reader.read()
+    writer.close()
+    await asyncio.to_thread(out.says, "TLS failed: peer did not return a certificate")
+    assert await asyncio.to_thread(into.signal, signal.SIGTERM) == 0
+    assert into.errors[-1].startswith("3 connections in ")
+    assert "0 failed, 0 broken" in into.errors[-1]
+    assert await asyncio.to_thread(out.signal, signal.SIGTERM) == 0
+    assert "0 failed, 0 broken" in out.errors[-1]
+
+
+async def test_tls_with_nobody_to_be_trusted(tool: Start, digester: int, certificate: Path) -> None:
+    out = tool("forward", f"utcp:{LOCAL}:0", f"tcp:{LOCAL}:{digester}",
+               "--tls", "--cert", certificate)  # fmt: skip
+    port = await asyncio.to_thread(lambda: out.port)
+    into = tool("forward", f"tcp:{LOCAL}:0", f"utcp:localhost:{port}", "--tls")
+    reader, writer = await asyncio.open_connection(
+        LOCAL, await asyncio.to_thread(lambda: into.port)
+    )
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+    await asyncio.to_thread(into.says, "bad certificate: self-signed certificate")
+    await asyncio.to_thread(out.says, "TLS failed")
+
+
 async def test_many_at_a_time(tool: Start, digester: int) -> None:
     port, into, _ = await asyncio.to_thread(bridge, tool, digester)
     questions = [os.urandom(1000 + number) for number in range(200)]

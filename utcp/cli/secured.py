@@ -178,6 +178,10 @@ class Secured(asyncio.Transport, asyncio.Protocol):
             data = self._early[0] if len(self._early) == 1 else b"".join(self._early)
             self._early.clear()
             self._protocol.data_received(data)
+        self._maybe_end()
+
+    def _maybe_end(self) -> None:
+        """Say once that the peer has ended its direction, behind all its data."""
         if self._ended and not self._told and not self._paused and self._protocol is not None:
             self._told = True
             if not self._protocol.eof_received():
