@@ -55,11 +55,19 @@ async def serve(host: str, port: int) -> None:
         await runner.cleanup()
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Serve HTTP with aiohttp over utcp.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    parser.add_argument("--port", type=int, default=7080, help="0: any [%(default)s]")
+    parser.add_argument("--port", type=port, default=7080, help="0: any [%(default)s]")
     arguments = parser.parse_args()
     try:
         asyncio.run(serve(arguments.host, arguments.port))

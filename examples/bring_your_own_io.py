@@ -96,13 +96,21 @@ def connect(host: str, port: int, words: bytes) -> bytes:
                     return answer
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="utcp's core on a plain UDP socket.")
     parser.add_argument("mode", choices=["listen", "connect"])
     parser.add_argument("words", nargs="?", default="hello", help="what to send [%(default)s]")
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address [%(default)s]")
-    parser.add_argument("--port", type=int, default=7009, help="[%(default)s]")
+    parser.add_argument("--port", type=port, default=7009, help="[%(default)s]")
     arguments = parser.parse_args()
     try:
         if arguments.mode == "listen":
@@ -113,7 +121,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 0 if arguments.mode == "listen" else 130
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import hashlib
 import os
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -54,50 +57,62 @@ async def send(path: Path, host: str, port: int) -> None:
 async def receive(path: Path, host: str, port: int) -> None:
     """Wait for one sender and store what it sends as `path`."""
     arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    # Opened before anybody connects: what cannot be stored should not be sent.
+    with beside(path) as (file, part):
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if arrived.done():
-                raise ConnectionError("one file is all that is taken")
-            await store(reader, path)
-            writer.write(COPIED)
-            writer.close()
-            await writer.wait_closed()
-        except (OSError, EOFError) as error:
-            writer.transport.abort()
-            if not arrived.done():
-                arrived.set_exception(error)
-        else:
-            arrived.set_result(None)
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                if arrived.done():
+                    raise ConnectionError("one file is all that is taken")
+                await store(reader, file)
+                part.replace(path)
+                writer.write(COPIED)
+                writer.close()
+                await writer.wait_closed()
+            except (OSError, EOFError) as error:
+                writer.transport.abort()
+                if not arrived.done():
+                    arrived.set_exception(error)
+            else:
+                arrived.set_result(None)
 
-    async with await utcp.start_server(serve, host, port) as server:
-        host, port = server.sockets[0].getsockname()[:2]
-        print(f"waiting on {host} port {port}", flush=True)
-        await arrived
+        async with await utcp.start_server(serve, host, port) as server:
+            host, port = server.sockets[0].getsockname()[:2]
+            print(f"waiting on {host} port {port}", flush=True)
+            await arrived
 
 
-async def store(reader: asyncio.StreamReader, path: Path) -> None:
-    """Read length, bytes and digest; `path` appears when all is well and not before."""
-    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+@contextmanager
+def beside(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file beside `path`, to be renamed to it; removed at the end if it was not."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        try:
+            yield file, part
+        finally:
+            part.unlink(missing_ok=True)
+
+
+async def store(reader: asyncio.StreamReader, file: BinaryIO) -> None:
+    """Read length, bytes and digest."""
+    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
     digest = hashlib.sha256()
     left = length
-    try:
-        with part.open("wb") as file, progress() as bar:
-            task = bar.add_task(f"receiving {path.name}", total=length)
-            while left:
-                chunk = await reader.read(min(CHUNK, left))
-                if not chunk:
-                    raise EOFError(f"{left:,} of {length:,} bytes are missing")
-                digest.update(chunk)
-                file.write(chunk)
-                left -= len(chunk)
-                bar.advance(task, len(chunk))
-        if await reader.readexactly(digest.digest_size) != digest.digest():
-            raise EOFError("the digest is wrong")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with progress() as bar:
+        task = bar.add_task("receiving", total=length)
+        while left:
+            chunk = await reader.read(min(CHUNK, left))
+            if not chunk:
+                raise EOFError(f"{left:,} of {length:,} bytes are missing")
+            digest.update(chunk)
+            file.write(chunk)
+            left -= len(chunk)
+            bar.advance(task, len(chunk))
+        file.flush()
+    if await reader.readexactly(digest.digest_size) != digest.digest():
+        raise EOFError("the digest is wrong")
 
 
 def progress() -> Progress:
@@ -106,20 +121,28 @@ def progress() -> Progress:
     return Progress(*columns, TransferSpeedColumn(), console=Console(stderr=True))
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Copy a file over utcp.")
     parser.add_argument("mode", choices=["send", "receive"])
     parser.add_argument("path", type=Path, help="the file to send, or the name to store it under")
     parser.add_argument("--host", default="127.0.0.1", help="[%(default)s]")
-    parser.add_argument("--port", type=int, default=7008, help="[%(default)s]")
+    parser.add_argument("--port", type=port, default=7008, help="[%(default)s]")
     arguments = parser.parse_args()
     work = send if arguments.mode == "send" else receive
     try:
         asyncio.run(work(arguments.path, arguments.host, arguments.port))
     except KeyboardInterrupt:
         return 130
-    except (OSError, OverflowError, EOFError) as error:
+    except (OSError, EOFError) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

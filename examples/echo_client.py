@@ -31,18 +31,26 @@ async def talk(host: str, port: int, lines: Iterable[str]) -> None:
     await writer.wait_closed()
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Talk to an echo server over utcp.")
     parser.add_argument("words", nargs="*", help="a line each; by default standard input's lines")
     parser.add_argument("--host", default="127.0.0.1", help="server [%(default)s]")
-    parser.add_argument("--port", type=int, default=7007, help="its port [%(default)s]")
+    parser.add_argument("--port", type=port, default=7007, help="its port [%(default)s]")
     arguments = parser.parse_args()
     try:
         asyncio.run(talk(arguments.host, arguments.port, arguments.words or sys.stdin))
     except KeyboardInterrupt:
         return 130
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -37,17 +37,25 @@ async def serve(host: str, port: int) -> None:
         await server.serve_forever()
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Echo over utcp.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    parser.add_argument("--port", type=int, default=7007, help="0: any [%(default)s]")
+    parser.add_argument("--port", type=port, default=7007, help="0: any [%(default)s]")
     arguments = parser.parse_args()
     try:
         asyncio.run(serve(arguments.host, arguments.port))
     except KeyboardInterrupt:
         print("stopped")
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 1
     return 0

@@ -37,19 +37,27 @@ async def send(writer: asyncio.StreamWriter, question: bytes) -> None:
     print(f"sent {len(question):,} bytes and EOF", file=sys.stderr, flush=True)
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(
         description="Send standard input, say EOF, print what the server answers."
     )
     parser.add_argument("--host", default="127.0.0.1", help="server [%(default)s]")
-    parser.add_argument("--port", type=int, default=7007, help="its port [%(default)s]")
+    parser.add_argument("--port", type=port, default=7007, help="its port [%(default)s]")
     arguments = parser.parse_args()
     try:
         answer = asyncio.run(ask(arguments.host, arguments.port, sys.stdin.buffer.read()))
     except KeyboardInterrupt:
         return 130
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     sys.stdout.buffer.write(answer)

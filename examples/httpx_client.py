@@ -123,7 +123,7 @@ def main() -> int:
         asyncio.run(ask(arguments.url, arguments.data))
     except KeyboardInterrupt:
         return 130
-    except (OSError, httpx.HTTPError) as error:
+    except (OSError, OverflowError, httpx.HTTPError, httpx.InvalidURL) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     return 0

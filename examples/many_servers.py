@@ -99,12 +99,28 @@ def run(host: str, port: int, count: int) -> None:
                 worker.join()
 
 
+def workers(text: str) -> int:
+    """A number of processes, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Serve with several processes on one port.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    parser.add_argument("--port", type=int, default=7100, help="0: any [%(default)s]")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="[%(default)s]")
+    parser.add_argument("--port", type=port, default=7100, help="0: any [%(default)s]")
+    parser.add_argument("--workers", type=workers, default=os.cpu_count(), help="[%(default)s]")
     arguments = parser.parse_args()
     try:
         run(arguments.host, arguments.port, arguments.workers)

@@ -52,11 +52,19 @@ async def talk(receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "text": event.get("text", "").upper()})
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="Serve an application with uvicorn over utcp.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
-    parser.add_argument("--port", type=int, default=7081, help="0: any [%(default)s]")
+    parser.add_argument("--port", type=port, default=7081, help="0: any [%(default)s]")
     arguments = parser.parse_args()
     try:
         uvicorn.run(app, host=arguments.host, port=arguments.port, loop="utcp:new_event_loop")

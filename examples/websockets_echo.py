@@ -43,13 +43,21 @@ async def talk(host: str, port: int, messages: Iterable[str]) -> None:
             print(await connection.recv())
 
 
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError
+    return number
+
+
 def main() -> int:
     """Returns the exit status."""
     parser = argparse.ArgumentParser(description="WebSockets over utcp.")
     parser.add_argument("do", choices=["serve", "talk"])
     parser.add_argument("message", nargs="*")
     parser.add_argument("--host", default="127.0.0.1", help="address of the server [%(default)s]")
-    parser.add_argument("--port", type=int, default=7082, help="0: any [%(default)s]")
+    parser.add_argument("--port", type=port, default=7082, help="0: any [%(default)s]")
     arguments = parser.parse_args()
     if arguments.do == "serve":
         program = serve_echo(arguments.host, arguments.port)

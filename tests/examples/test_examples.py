@@ -42,6 +42,7 @@ WAITING: Final = {
 NEEDED: Final = {
     "copy_file.py": ["send", __file__],
     "bring_your_own_io.py": ["connect"],
+    "websockets_echo.py": ["serve"],
 }
 
 
@@ -59,21 +60,47 @@ def test_help(spawn: Spawn, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "bring_your_own_io.py",
-        "copy_file.py",
-        "echo_client.py",
-        "echo_server.py",
-        "half_close_client.py",
-    ],
+    "name", [name for name in NAMES if '"--port"' in (EXAMPLES / name).read_text(encoding="utf-8")]
 )
 def test_a_port_that_cannot_be(spawn: Spawn, name: str) -> None:
+    if name in FRAMEWORKS:
+        pytest.importorskip(FRAMEWORKS[name])
     process = spawn(f"examples/{name}", *NEEDED.get(name, []), "--port", "70000")
     _, errors = process.communicate(timeout=PATIENCE)
-    assert "0-65535" in errors
+    assert process.returncode == 2
+    assert errors.splitlines()[-1] == f"{name}: error: argument --port: invalid port value: '70000'"
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("target", ["missing/target", ".", "file/target"])
+def test_a_file_that_cannot_be_stored_is_not_waited_for(
+    spawn: Spawn, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "file").touch()
+    process = spawn("examples/copy_file.py", "receive", str(tmp_path / target), "--port", "0")
+    out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
+    assert errors.startswith("failed: ")
+    assert len(errors.splitlines()) == 1
+    assert not out
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:70000/", "http://[::1/", "nonsense"])
+@pytest.mark.parametrize("name", ["aiohttp_client.py", "httpx_client.py"])
+def test_an_address_that_cannot_be(spawn: Spawn, name: str, address: str) -> None:
+    pytest.importorskip(FRAMEWORKS[name])
+    process = spawn(f"examples/{name}", address)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors.startswith("failed: ")
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_number_of_workers_that_cannot_be(spawn: Spawn) -> None:
+    process = spawn("examples/many_servers.py", "--workers", "0")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert "invalid workers value: '0'" in errors
 
 
 @pytest.mark.parametrize("name", WAITING)
