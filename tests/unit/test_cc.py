@@ -6,7 +6,7 @@ import pytest
 
 from utcp.config import Config
 from utcp.core import Endpoint
-from utcp.core.cc import ALGORITHMS, CongestionControl, Cubic, Reno, create
+from utcp.core.cc import ALGORITHMS, CongestionControl, Cubic, Reno, create, succeed
 from utcp.core.cc.base import INFINITE_SSTHRESH, initial_window
 from utcp.core.sample import AckSample
 
@@ -365,3 +365,15 @@ def test_undo_does_not_cross_a_change_of_the_segment_size() -> None:
     cc.set_mss(500)
     assert not cc.undo()
     assert cc.cwnd == 5000
+
+
+def test_another_algorithm_goes_on_with_the_window() -> None:
+    old = create("cubic", 1000, 10)
+    old.cwnd, old.ssthresh = 123_456, 100_000
+    new = succeed(old, "reno")
+    assert type(new) is Reno
+    assert (new.cwnd, new.ssthresh, new.mss) == (123_456, 100_000, 1000)
+    assert new.initial_cwnd == old.initial_cwnd
+    assert not new.in_slow_start
+    with pytest.raises(ValueError, match="unknown congestion control 'none such'"):
+        succeed(old, "none such")

@@ -126,9 +126,13 @@ class Ending(_FlowControlMixin, Owner):
 
         connection_lost(None) follows when the peer has acknowledged all of it. As with a kernel's
         TCP, the connection is reset if received data was not read, or more arrives after this
-        (RFC 9293 §3.6.1).
+        (RFC 9293 §3.6.1), or if SO_LINGER was set with a time of 0.
         """
         if self._closing:
+            return
+        sock = self._extra.get("socket")
+        if sock is not None and sock.resets:
+            self._force_close(None)
             return
         self._closing = True
         self._conn.close()

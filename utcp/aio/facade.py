@@ -44,6 +44,15 @@ _USER_TIMEOUT: Final = _option(_TCP, "TCP_USER_TIMEOUT")
 _TOS: Final = _option(socket.IPPROTO_IP, "IP_TOS")
 _TCLASS: Final = _option(socket.IPPROTO_IPV6, "IPV6_TCLASS")
 _TCP_INFO: Final = _option(_TCP, "TCP_INFO")
+_CONGESTION: Final = _option(_TCP, "TCP_CONGESTION")
+_QUICKACK: Final = _option(_TCP, "TCP_QUICKACK")
+_SNDBUF: Final = _option(_SOL, "SO_SNDBUF")
+_RCVBUF: Final = _option(_SOL, "SO_RCVBUF")
+_LINGER: Final = _option(_SOL, "SO_LINGER")
+_LINGER_VALUE: Final = struct.Struct("ii")  # l_onoff, l_linger in seconds
+_NAME_SIZE: Final = 16  # of a congestion control, as Linux gives it
+_LEAST_BUFFER: Final = 4096
+_QUICK: Final = 16  # ACKs that are sent at once after TCP_QUICKACK, at most as many as in Linux
 
 
 class _Socket:
@@ -58,12 +67,12 @@ class _Socket:
         return f"<{type(self).__name__} fd={self.fileno()} laddr={self.getsockname()}>"
 
     @property
-    def family(self) -> int:
+    def family(self) -> socket.AddressFamily:
         """AF_INET or AF_INET6."""
-        return self._driver.sock.family
+        return socket.AddressFamily(self._driver.sock.family)
 
     @property
-    def type(self) -> int:
+    def type(self) -> socket.SocketKind:
         """SOCK_STREAM: this is what the application gets."""
         return socket.SOCK_STREAM
 
@@ -90,7 +99,7 @@ class _Socket:
         value = self._get((level, optname))
         if isinstance(value, bytes):
             if not buflen:
-                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+                _invalid()
             return value[:buflen]
         return struct.pack("i", value)[:buflen] if buflen else value
 
@@ -98,11 +107,15 @@ class _Socket:
         self, level: int, optname: int, value: int | bytes | None, optlen: int = 0
     ) -> None:
         """Set an option. Raises OSError (ENOPROTOOPT) for one that means nothing here."""
-        if isinstance(value, bytes | bytearray) and len(value) >= 4:
-            value = int(struct.unpack_from("i", value)[0])
+        key = (level, optname)
+        if isinstance(value, bytes | bytearray):
+            if self._set_bytes(key, bytes(value)):
+                return
+            if len(value) >= 4:
+                value = int(struct.unpack_from("i", value)[0])
         if not isinstance(value, int):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._set((level, optname), value)
+            _invalid()
+        self._set(key, value)
 
     def _get(self, key: _Key) -> int | bytes:
         match key:
@@ -124,6 +137,10 @@ class _Socket:
 
     def _set(self, key: _Key, value: int) -> None:
         _unknown()
+
+    def _set_bytes(self, key: _Key, value: bytes) -> bool:
+        """Set an option whose value is no number, and say whether it is one of them."""
+        return False
 
     def gettimeout(self) -> float:
         """0.0: nothing here blocks."""
@@ -161,11 +178,17 @@ class ListeningSocket(_Socket):
 class StreamSocket(_Socket):
     """The socket of one connection."""
 
-    __slots__ = ("_conn",)
+    __slots__ = ("_conn", "_linger")
 
     def __init__(self, driver: Driver, conn: Connection) -> None:
         super().__init__(driver)
         self._conn = conn
+        self._linger = (0, 0)
+
+    @property
+    def resets(self) -> bool:
+        """Whether SO_LINGER with a time of 0 was set: closing is aborting then."""
+        return self._linger[0] != 0 and self._linger[1] == 0
 
     def getsockname(self) -> Any:
         """The local address."""
@@ -182,10 +205,29 @@ class StreamSocket(_Socket):
         return super()._get(key) if read is None else read(self)
 
     def _set(self, key: _Key, value: int) -> None:
+        if key in {_LINGER, _CONGESTION}:
+            _invalid()  # these are no numbers
         write = _WRITE.get(key)
         if write is None:
             _unknown()
         write(self._conn, value)
+
+    def _set_bytes(self, key: _Key, value: bytes) -> bool:
+        if key == _LINGER:
+            if len(value) < _LINGER_VALUE.size:
+                _invalid()
+            on, seconds = _LINGER_VALUE.unpack_from(value)
+            # Nothing here blocks, so any other time means what it means without.
+            self._linger = (int(on != 0), seconds)
+            return True
+        if key == _CONGESTION:
+            try:
+                name = value.rstrip(b"\0").decode("ascii")
+                self._conn.congestion_control = name
+            except ValueError:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+            return True
+        return False
 
     def _tcp_info(self) -> bytes:
         """Linux's `struct tcp_info` as far as its fields mean something here, else zeros."""
@@ -196,9 +238,13 @@ def _unknown() -> NoReturn:
     raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
 
 
+def _invalid() -> NoReturn:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
 def _positive(value: int) -> int:
     if value <= 0:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        _invalid()
     return value
 
 
@@ -228,13 +274,28 @@ def _set_keepcnt(conn: Connection, value: int) -> None:
 
 def _set_user_timeout(conn: Connection, value: int) -> None:
     if value < 0:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        _invalid()
     conn.user_timeout_ns = value * _MILLISECOND
 
 
 def _set_tos(conn: Connection, value: int) -> None:
     # RFC 3168 §5: the two low bits are ECN's, and TCP's own.
     conn.dscp = (value & 0xFF) >> 2
+
+
+def _set_sndbuf(conn: Connection, value: int) -> None:
+    # As Linux with its own limits: neither less than works nor more than is configured.
+    conn.send_buffer = min(max(value, _LEAST_BUFFER), conn.config.send_buffer)
+
+
+def _set_rcvbuf(conn: Connection, value: int) -> None:
+    conn.recv_buffer = min(max(value, _LEAST_BUFFER), conn.config.recv_buffer)
+    conn.rcv.limit(conn.recv_buffer)
+
+
+def _set_quickack(conn: Connection, value: int) -> None:
+    # As in Linux not for good: what follows may make ACKs wait again.
+    conn.acks.quick = max(conn.acks.quick, _QUICK) if value else 0
 
 
 _WRITE: Final[dict[_Key, Callable[[Connection, int], None]]] = {
@@ -247,6 +308,9 @@ _WRITE: Final[dict[_Key, Callable[[Connection, int], None]]] = {
     _USER_TIMEOUT: _set_user_timeout,
     _TOS: _set_tos,
     _TCLASS: _set_tos,
+    _SNDBUF: _set_sndbuf,
+    _RCVBUF: _set_rcvbuf,
+    _QUICKACK: _set_quickack,
 }
 _READ: Final[dict[_Key, Callable[[StreamSocket], int | bytes]]] = {
     _NODELAY: lambda own: int(own._conn.nodelay),
@@ -260,8 +324,11 @@ _READ: Final[dict[_Key, Callable[[StreamSocket], int | bytes]]] = {
     _TCLASS: lambda own: own._conn.dscp << 2,
     _TCP_INFO: StreamSocket._tcp_info,
     _option(_TCP, "TCP_MAXSEG"): lambda own: own._conn.info().snd_mss,
-    _option(_SOL, "SO_SNDBUF"): lambda own: own._conn.config.send_buffer,
-    _option(_SOL, "SO_RCVBUF"): lambda own: own._conn.config.recv_buffer,
+    _SNDBUF: lambda own: own._conn.send_buffer,
+    _RCVBUF: lambda own: own._conn.recv_buffer,
+    _QUICKACK: lambda own: int(own._conn.acks.quick > 0),
+    _CONGESTION: lambda own: own._conn.congestion_control.encode().ljust(_NAME_SIZE, b"\0"),
+    _LINGER: lambda own: _LINGER_VALUE.pack(*own._linger),
 }
 for _table in (_WRITE, _READ):
     for _missing in [key for key in _table if key[1] < 0]:

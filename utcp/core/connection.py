@@ -117,10 +117,12 @@ class Connection:
         "queued",
         "rcv",
         "reason",
+        "recv_buffer",
         "reset_due",
         "sack_ok",
         "segs_in",
         "segs_out",
+        "send_buffer",
         "silent",
         "snd",
         "soft_error",
@@ -185,6 +187,10 @@ class Connection:
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
         self.challenged_at = _NEVER_BEFORE
         self.dscp = config.dscp
+        self.send_buffer = config.send_buffer
+        """Most bytes of what is written that TCP takes as its own."""
+        self.recv_buffer = config.recv_buffer
+        """What the receive buffer may grow to; `Config.recv_buffer` bounds it."""
         self.user_timeout_ns = config.ns("user_timeout")
         self._keepalive = config.keepalive
         self.keepalive_idle_ns = config.ns("keepalive_idle")
@@ -220,10 +226,10 @@ class Connection:
     @property
     def sndbuf(self) -> int:
         """How many of the buffered bytes TCP takes as its own: twice the congestion window, as
-        Linux sizes a socket's send buffer, or twice the peer's; at most `Config.send_buffer`."""
+        Linux sizes a socket's send buffer, or twice the peer's; at most `send_buffer`."""
         snd = self.snd
         window = min(snd.cc.cwnd, snd.max_snd_wnd)
-        return min(max(2 * window, _MIN_SNDBUF), self.config.send_buffer)
+        return min(max(2 * window, _MIN_SNDBUF), self.send_buffer)
 
     @property
     def nodelay(self) -> bool:
@@ -246,6 +252,18 @@ class Connection:
         self.snd.cork = value
         self.timers.at[timers.CORK] = NEVER
         self.touch()
+
+    @property
+    def congestion_control(self) -> str:
+        """The name of the algorithm. Setting it changes the algorithm and keeps the window.
+
+        Setting raises ValueError for a name that is not known.
+        """
+        return self.snd.cc.name
+
+    @congestion_control.setter
+    def congestion_control(self, name: str) -> None:
+        self.snd.cc = cc.succeed(self.snd.cc, name)
 
     @property
     def keepalive(self) -> bool:

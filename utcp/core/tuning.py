@@ -38,10 +38,10 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
 
 
 def _most(conn: Connection) -> int:
-    """What the receive buffer may grow to: the configured size, what the window field can say,
+    """What the receive buffer may grow to: the size asked for, what the window field can say,
     and, where the round trip is so short that a whole window can arrive between two wake-ups, what
     the UDP socket's buffer can hold."""
-    most = conn.config.recv_buffer
+    most = conn.recv_buffer
     if not conn.wscale_ok:
         most = min(most, 0xFFFF)
     fast = conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS or conn.path_mtu >= LOOPBACK_MTU

@@ -8,7 +8,7 @@ from utcp.core.cc.base import CongestionControl
 from utcp.core.cc.cubic import Cubic
 from utcp.core.cc.reno import Reno
 
-__all__ = ["ALGORITHMS", "CongestionControl", "Cubic", "Reno", "create"]
+__all__ = ["ALGORITHMS", "CongestionControl", "Cubic", "Reno", "create", "succeed"]
 
 ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {"cubic": Cubic, "reno": Reno}
 """The algorithms by the name that `Config.congestion_control` takes."""
@@ -27,3 +27,15 @@ def create(
         known = sorted(ALGORITHMS)
         raise ValueError(f"unknown congestion control {algorithm!r}, not one of {known}")
     return ALGORITHMS[algorithm](mss, initial_window_segments)
+
+
+def succeed(old: CongestionControl, algorithm: str) -> CongestionControl:
+    """A controller of another algorithm that goes on with the window of `old`.
+
+    Raises `ValueError` if there is none of this name.
+    """
+    new = create(algorithm, old.mss, old.initial_segments)
+    new.cwnd = old.cwnd
+    new.ssthresh = old.ssthresh
+    new.hystart = old.hystart
+    return new
