@@ -157,9 +157,7 @@ class Connection:
         self.counters = counters
         self.passive = passive
         """Whether it came from a listener (RFC 9293 §3.5, MUST-11)."""
-        self.ipv6 = ipv6
-        self.path_mtu = path_mtu
-        self.burst_capacity = burst_capacity
+        self.ipv6, self.path_mtu, self.burst_capacity = ipv6, path_mtu, burst_capacity
         self.state: State = CLOSED
         self.reason: Reason = Reason.NONE
         self.soft_error = ""
@@ -187,10 +185,8 @@ class Connection:
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
         self.challenged_at = _NEVER_BEFORE
         self.dscp = config.dscp
-        self.send_buffer = config.send_buffer
-        """Most bytes of what is written that TCP takes as its own."""
-        self.recv_buffer = config.recv_buffer
-        """What the receive buffer may grow to; `Config.recv_buffer` bounds it."""
+        self.send_buffer = config.send_buffer  # most bytes written that TCP takes as its own
+        self.recv_buffer = config.recv_buffer  # what the receive buffer may grow to
         self.user_timeout_ns = config.ns("user_timeout")
         self._keepalive = config.keepalive
         self.keepalive_idle_ns = config.ns("keepalive_idle")
