@@ -31,6 +31,7 @@ PATIENCE: Final = 55
 SHORTER: Final = {
     "benchmarks": ["--runs", "1", "--size", "1MiB", "--trips", "20", "--list"],
     "benchmarks.paths": ["--list"],
+    "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
     "tests.attack.mutation": ["--list"],
 }

@@ -117,7 +117,12 @@ class Side(asyncio.Protocol):
         other = self.other
         if other is None or other.is_lost:
             return
-        other.transport.write_eof()
+        try:
+            other.transport.write_eof()
+        except OSError:
+            # asyncio's, over a kernel's TCP that has been reset already, and has not told yet.
+            other.abort()
+            return
         if other._ended:
             # Both directions have ended: what is written still goes out.
             other.transport.close()
