@@ -96,7 +96,8 @@ class _Source(asyncio.Protocol):
 
     def __init__(self, size: int) -> None:
         self.over: asyncio.Future[dict[str, float]] = asyncio.get_running_loop().create_future()
-        self._left = size // BLOCK
+        self._count = size // BLOCK
+        self._next = 0
         self._paused = False
         self._meter = Meter()
 
@@ -122,9 +123,10 @@ class _Source(asyncio.Protocol):
 
     def _write(self) -> None:
         everything = blocks()
-        while self._left and not self._paused:
-            self._left -= 1
-            self._transport.write(everything[-1 - self._left % len(everything)])
+        while self._next < self._count and not self._paused:
+            block = everything[self._next % len(everything)]
+            self._next += 1
+            self._transport.write(block)
 
 
 def serve(pipe: Pipe, case: Case) -> None:
