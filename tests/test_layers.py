@@ -34,17 +34,17 @@ NOT_IN_CORE: Final = {
 CORE: Final = (
     "events prr sample seq state timers transmit",
     "segment",
-    "ackdelay autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer records "
-    "rtt scoreboard secrets train",
-    "flight receiver resets send_buffer teardown timewait tlp",
+    "ackdelay admission autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer "
+    "records rtt scoreboard secrets train",
+    "flight memory receiver resets send_buffer teardown timewait tlp",
     "rack undo",
     "loss",
     "probing tuning",
-    "handshake recovery",
+    "handshake icmp recovery",
     "message",
     "ack output sender timeouts",
     "arrival connection",
-    "fastpath",
+    "cookies fastpath",
     "endpoint",
     "__init__",
 )

@@ -126,6 +126,23 @@ class Config:
     reset_rate: int = 100
     """Most RSTs per second that an endpoint sends to one host for segments that belong to no
     connection."""
+    syn_cookies: str = "auto"
+    """When a SYN is answered without remembering it (RFC 4987 §3.6): "auto" when the backlog is
+    full, "always", or "never"; then a SYN too many gets no answer, or the place of an old one."""
+    max_connections: int = 65_536
+    """Most connections that peers may have opened to one endpoint. SYNs beyond get no answer. 0, as
+    in the limits that follow: no limit."""
+    max_connections_per_host: int = 16_384
+    """Most of these from one host: an IPv4 address, or the /64 of an IPv6 address. SYNs beyond are
+    answered with RST."""
+    max_orphans: int = 16_384
+    """Most connections of an endpoint that the application has closed and that still have to send
+    data or FIN, or wait for the peer's. Closing one more resets it (Linux's tcp_max_orphans)."""
+    max_time_wait: int = 65_536
+    """Most TIME-WAIT records of an endpoint; the oldest go (Linux's tcp_max_tw_buckets)."""
+    max_buffered: int = 1 << 30
+    """Bytes in the buffers of all connections of an endpoint, sent, unsent and received, from which
+    on it accepts no connection and lets windows and buffers shrink (Linux's tcp_mem)."""
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:
@@ -147,6 +164,8 @@ class Config:
             raise ValueError("rto_max must not be below rto_min or rto_initial")
         if self.retries2 <= self.retries1:
             raise ValueError("retries2 must be greater than retries1")
+        if self.syn_cookies not in _SYN_COOKIES:
+            raise ValueError(f"syn_cookies must be one of {_SYN_COOKIES}, not {self.syn_cookies!r}")
         _check_congestion_control(self.congestion_control)
 
     def ns(self, name: str) -> int:
@@ -165,6 +184,7 @@ def _check_congestion_control(control: object) -> None:
 
 
 _CONGESTION_CONTROLS: Final = ("cubic", "reno")
+_SYN_COOKIES: Final = ("auto", "always", "never")
 
 _DAY: Final = 86_400.0
 _RANGES: Final = (
@@ -195,4 +215,9 @@ _RANGES: Final = (
     ("initial_window", 1, 1000),
     ("challenge_ack_interval", 0.0, 60.0),
     ("reset_rate", 0, 1_000_000),
+    ("max_connections", 0, 1 << 30),
+    ("max_connections_per_host", 0, 1 << 30),
+    ("max_orphans", 0, 1 << 30),
+    ("max_time_wait", 0, 1 << 30),
+    ("max_buffered", 0, 1 << 50),
 )

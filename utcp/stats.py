@@ -55,6 +55,16 @@ class Counters:
     connections_opened: int = 0
     connections_accepted: int = 0
     connections_refused: int = 0  # SYNs dropped because the backlog was full
+    syn_cookies_sent: int = 0  # SYNs answered without remembering them
+    syn_cookies_accepted: int = 0  # connections that came of these
+    syn_cookies_failed: int = 0  # ACKs for no connection that brought no good cookie
+    # Beyond the limit of Config that is called max_...
+    over_connections: int = 0  # SYNs dropped, completed handshakes reset
+    over_connections_per_host: int = 0  # the same, answered with RST
+    over_orphans: int = 0  # connections reset when their application closed them
+    over_time_wait: int = 0  # records dropped before their time
+    over_buffered: int = 0  # SYNs dropped, completed handshakes reset
+    replies_dropped: int = 0  # answers without a connection that the socket had no room for
     resets_in: int = 0
     resets_out: int = 0
     resets_suppressed: int = 0  # beyond Config.reset_rate

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from utcp.core import ack as acks
-from utcp.core import handshake, teardown
+from utcp.core import admission, handshake, teardown
 from utcp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32, unwrap
 from utcp.core.state import (
@@ -187,6 +187,8 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
             rcv.ack_now = True
     wnd = seg.window << snd.snd_wscale
     if synchronizing:
+        if conn.passive and not _admitted(conn):
+            return False
         # SYN-RECEIVED: enter ESTABLISHED with SND.WND, SND.WL1, SND.WL2 from this segment.
         snd.snd_wnd = wnd
         snd.max_snd_wnd = max(snd.max_snd_wnd, wnd)
@@ -198,6 +200,16 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
     echo = seg.ts_ecr if conn.ts_ok and seg.has_timestamps else -1
     acks.process(conn, now, seq, ack, wnd, length, bool(seg.flags & ECE), seg.sack32, echo)
     return conn.state is not CLOSED
+
+
+def _admitted(conn: Connection) -> bool:
+    """Whether the peer, which has proved its address now, may have this connection."""
+    agenda = conn.agenda
+    if agenda.admission.refusal(conn.addr, agenda.memory.pressed) != admission.NONE:
+        teardown.abort(conn, Reason.ABORTED)
+        return False
+    agenda.admission.enter(conn.addr)
+    return True
 
 
 def process_text(conn: Connection, seg: Segment, seq: int, buf: memoryview) -> None:

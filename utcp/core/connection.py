@@ -13,16 +13,19 @@ what they cause leaves through `Endpoint.poll_transmit`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from utcp.config import Config
 from utcp.core import autotune, cc, events, segment, teardown, timers
 from utcp.core.ackdelay import AckDelay
+from utcp.core.admission import Admission
+from utcp.core.memory import Memory
 from utcp.core.pmtu import LOOPBACK_MTU, PathMtu
 from utcp.core.receiver import Receiver, window_scale
 from utcp.core.resets import Resets
 from utcp.core.rtt import RttEstimator
+from utcp.core.secrets import Secrets
 from utcp.core.segment import Segment
 from utcp.core.sender import MIN_MSS, Sender
 from utcp.core.seq import MASK32
@@ -45,18 +48,42 @@ _MIN_SNDBUF: Final = 256 << 10
 _UDP_HEADER: Final = 8
 _MAX_IP_PACKET: Final = 65_535
 _NEVER_BEFORE: Final = -NEVER
+_MOST_REPLIES: Final = 8192
 
 
 class Agenda:
-    """What one endpoint has to do next: connections that have something to send or to tell.
+    """What the connections of one endpoint share: who has something to send or to tell, and how
+    much there may be of everything.
 
     A connection enters each queue once, whatever happens to it, so both are bounded.
     """
 
-    __slots__ = ("half_open", "ready", "replies", "resets", "to_send")
+    __slots__ = (
+        "_counters",
+        "_host_of",
+        "admission",
+        "backlog",
+        "half_open",
+        "memory",
+        "ready",
+        "replies",
+        "resets",
+        "to_send",
+    )
 
-    def __init__(self, resets: Resets) -> None:
-        self.resets = resets
+    def __init__(
+        self,
+        config: Config,
+        secrets: Secrets,
+        counters: Counters,
+        host_of: Callable[[Hashable], Hashable],
+    ) -> None:
+        self._counters = counters
+        self._host_of = host_of
+        self.resets = Resets(config.reset_rate, secrets, counters)
+        self.admission = Admission(config, counters, host_of)
+        self.memory = Memory(config.max_buffered)
+        self.backlog = 0
         self.to_send: deque[Connection] = deque()
         self.ready: deque[Connection] = deque()
         self.replies: deque[tuple[Hashable, bytes]] = deque()
@@ -65,9 +92,21 @@ class Agenda:
 
     def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
         """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
-        data = self.resets.answer(now, addr, seg)
+        data = self.resets.answer(now, self._host_of(addr), seg)
         if data:
+            self.reply(addr, data)
+
+    def reply(self, addr: Hashable, data: bytes) -> None:
+        """Send `data`, for which no connection stands; unless too much of that waits already,
+        because the socket takes nothing."""
+        if len(self.replies) < _MOST_REPLIES:
             self.replies.append((addr, data))
+        else:
+            self._counters.replies_dropped += 1
+
+    def crowded(self) -> bool:
+        """Whether more than half of the backlog is taken, as in a flood of SYNs."""
+        return 2 * len(self.half_open) > self.backlog
 
 
 def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
@@ -109,6 +148,7 @@ class Connection:
         "keepalive_interval_ns",
         "keepalive_probes",
         "last_heard_at",
+        "mss_ok",
         "orphan",
         "passive",
         "path_mtu",
@@ -126,6 +166,7 @@ class Connection:
         "silent",
         "snd",
         "soft_error",
+        "squeezed",
         "state",
         "syn_due",
         "timers",
@@ -174,14 +215,15 @@ class Connection:
         self.timers = TimerTable()
         self.heap_at = NEVER
         self.ts_offset = ts_offset
-        self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = False
+        self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
-        self.syn_due = self.reset_due = False
+        self.syn_due = self.reset_due = self.keepalive_due = False
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
         self.queued = self._ready = False
         self._events = 0
         self.writable_level = -1
+        self.squeezed = False  # there are too many bytes in the buffers of all connections
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
         self.challenged_at = _NEVER_BEFORE
         self.dscp = config.dscp
@@ -193,7 +235,6 @@ class Connection:
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
         self.keepalive_probes = self.last_heard_at = 0
-        self.keepalive_due = False
         self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
@@ -222,7 +263,10 @@ class Connection:
     @property
     def sndbuf(self) -> int:
         """How many of the buffered bytes TCP takes as its own: twice the congestion window, as
-        Linux sizes a socket's send buffer, or twice the peer's; at most `send_buffer`."""
+        Linux sizes a socket's send buffer, or twice the peer's; at most `send_buffer`. None while
+        `Config.max_buffered` is exceeded."""
+        if self.squeezed:
+            return 0
         snd = self.snd
         window = min(snd.cc.cwnd, snd.max_snd_wnd)
         return min(max(2 * window, _MIN_SNDBUF), self.send_buffer)
@@ -297,24 +341,19 @@ class Connection:
         """Take out up to `limit` bytes that have arrived in order, all of them if it is negative;
         b"" if there are none (RFC 9293 §3.10.3, RECEIVE). Opens the window again."""
         data = self.rcv.buffer.read(limit)
-        self._window_opened()
+        self.window_opened()
         return data
 
     def read_into(self, buffer: bytearray | memoryview) -> int:
         """As `read`, straight into `buffer`; returns how many bytes were put there."""
         size = self.rcv.buffer.read_into(buffer)
-        self._window_opened()
+        self.window_opened()
         return size
-
-    def _window_opened(self) -> None:
-        rcv = self.rcv
-        if rcv.window_update_due() and rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
-            rcv.ack_now = True
-            self.touch()
 
     def watch_writable(self, level: int) -> None:
         """Ask for WRITABLE, once, as soon as `buffered - sndbuf` is not above `level` bytes."""
         self.writable_level = level
+        self.agenda.memory.note(self)
         self.check_writable()
 
     def write_eof(self) -> None:
@@ -404,6 +443,7 @@ class Connection:
         if rcv.ack_now:
             # Out of order, old, or filling a hole.
             self.acks.disturbed()
+            self.agenda.memory.note(self)
         self.touch()
 
     def count_out(self, segments: int, payload: int, resend: bool) -> None:
@@ -416,6 +456,13 @@ class Connection:
             self.total_retrans += segments
             self.bytes_retrans += payload
             counters.retransmitted_segments += segments
+
+    def window_opened(self) -> None:
+        """There is more room: tell the peer, if it is worth an ACK of its own."""
+        rcv = self.rcv
+        if rcv.window_update_due() and rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
+            rcv.ack_now = True
+            self.touch()
 
     def check_writable(self) -> None:
         """Raise WRITABLE if it was asked for and the level is reached."""

@@ -18,28 +18,29 @@ Bring your own I/O. One wake-up of a driver is, in this order:
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from utcp.config import Config
 from utcp.core import (
+    admission,
     fastpath,
     handshake,
+    icmp,
     listener,
     output,
-    probing,
     segment,
     timeouts,
     timewait,
 )
 from utcp.core.connection import Agenda, Connection
+from utcp.core.cookies import Cookies
 from utcp.core.deadlines import Deadlines
 from utcp.core.listener import Listener
-from utcp.core.resets import Resets
+from utcp.core.resets import host
 from utcp.core.secrets import Secrets
-from utcp.core.segment import RST, Segment
-from utcp.core.seq import unwrap
+from utcp.core.segment import ACK, FIN, RST, SYN, Segment
+from utcp.core.seq import MASK32
 from utcp.core.state import (
     CLOSED,
     SYN_SENT,
@@ -48,12 +49,11 @@ from utcp.core.state import (
     State,
 )
 from utcp.core.teardown import finish
-from utcp.core.timewait import TimeWait
+from utcp.core.timewait import TimeWait, TimeWaits
 from utcp.core.transmit import Transmit
 from utcp.stats import Counters
 
 _CE: Final = 3  # RFC 3168 §5
-_QUOTED_SEQ: Final = 8  # bytes of our header up to the end of the sequence number
 
 
 class Endpoint:
@@ -63,13 +63,14 @@ class Endpoint:
         "_agenda",
         "_config",
         "_connections",
+        "_cookies",
         "_deadlines",
         "_ipv6",
         "_listener",
-        "_reopened",
+        "_memory",
         "_secrets",
         "_segment",
-        "_time_wait",
+        "_time_waits",
         "_unsettled",
         "burst_capacity",
         "counters",
@@ -86,9 +87,12 @@ class Endpoint:
         local: Hashable = None,
         ipv6: bool = False,
         path_mtu: int = 1500,
+        host_of: Callable[[Hashable], Hashable] = host,
     ) -> None:
         """`entropy`: at least 16 secret random bytes, or ValueError. `local`: the local address.
         `path_mtu`: of paths about which nothing else is known, in bytes, IP header included.
+        `host_of`: makes of an address what all addresses of the same host have in common; unless
+        told, what comes first in a tuple.
 
         Endpoints that may one after the other have the same local address are best given the
         same entropy: then sequence numbers and timestamps go on where an earlier connection
@@ -98,12 +102,11 @@ class Endpoint:
         self._secrets = Secrets(entropy, local)
         self._ipv6 = ipv6
         self._connections: dict[Hashable, Connection] = {}
-        # In the order in which they expire, for all of them last equally long.
-        self._time_wait: OrderedDict[Hashable, TimeWait] = OrderedDict()
-        # TIME-WAIT records of which a SYN has made new connections, while these last.
-        self._reopened: dict[Hashable, TimeWait] = {}
         self.counters = Counters()
-        self._agenda = Agenda(Resets(config.reset_rate, self._secrets, self.counters))
+        self._time_waits = TimeWaits(config, self.counters)
+        self._cookies = Cookies(config, self._secrets, self.counters)
+        self._agenda = Agenda(config, self._secrets, self.counters, host_of)
+        self._memory = self._agenda.memory
         self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
@@ -122,12 +125,13 @@ class Endpoint:
 
     def listen(self, backlog: int = 100) -> None:
         """Accept connections (RFC 9293 §3.10.1, passive OPEN): they come out of `poll_ready`
-        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN
-        takes the place of the oldest whose SYN-ACK was sent again, or else gets no answer.
-        Raises ValueError for a backlog below 1."""
+        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN is
+        answered with a cookie, or, without `Config.syn_cookies`, takes the place of the oldest
+        whose SYN-ACK has had its time, or gets no answer. ValueError for a backlog below 1."""
         if backlog < 1:
             raise ValueError("backlog must be at least 1")
-        self._listener = Listener(backlog)
+        self._listener = Listener(backlog, self._config.syn_cookies)
+        self._agenda.backlog = backlog
 
     def unlisten(self) -> None:
         """Accept no more. Connections whose handshake is going on may still come to be."""
@@ -151,12 +155,12 @@ class Endpoint:
                 raise ValueError(f"connection already exists: {addr!r}")
             self._retire(now, conn)
         iss = self._secrets.iss(now, addr)
-        old = self._time_wait.get(addr)
+        old = self._time_waits.records.get(addr)
         if old is not None:
             if not old.may_connect(now):
                 raise ValueError(f"connection in TIME-WAIT: {addr!r}")
             iss = old.iss_for_successor(iss)
-            del self._time_wait[addr]
+            del self._time_waits.records[addr]
         conn = self._new(addr, iss, path_mtu or self.path_mtu, passive=False)
         self.counters.connections_opened += 1
         conn.move(SYN_SENT)
@@ -174,30 +178,30 @@ class Endpoint:
         conn = self._connections.get(addr)
         if conn is not None:
             return conn.state
-        return TIME_WAIT if addr in self._time_wait else CLOSED
+        return TIME_WAIT if addr in self._time_waits.records else CLOSED
 
     def __contains__(self, addr: Hashable) -> bool:
         """Whether there is a connection with `addr`, or the TIME-WAIT record of one."""
-        return addr in self._connections or addr in self._time_wait
+        return addr in self._connections or addr in self._time_waits.records
 
     @property
     def time_wait_count(self) -> int:
         """TIME-WAIT records held."""
-        return len(self._time_wait)
+        return len(self._time_waits.records)
 
     @property
     def idle(self) -> bool:
         """Whether there is no connection, no TIME-WAIT record and nothing left to send."""
-        return not (self._connections or self._time_wait or self._agenda.replies)
+        return not (self._connections or self._time_waits.records or self._agenda.replies)
 
     def can_reuse(self, now: int, addr: Hashable) -> bool:
         """Whether `connect` may open a connection over the TIME-WAIT record of `addr`."""
-        old = self._time_wait.get(addr)
+        old = self._time_waits.records.get(addr)
         return old is not None and old.may_connect(now)
 
     def forget(self, addr: Hashable) -> None:
         """Drop the TIME-WAIT record of `addr`, if there is one: its socket goes away."""
-        self._time_wait.pop(addr, None)
+        self._time_waits.records.pop(addr, None)
 
     # -- arriving segments --------------------------------------------------------------------
 
@@ -242,76 +246,88 @@ class Endpoint:
                 return
             else:
                 end = min(pos + stride, length)
-                self._unknown(now, addr, view, pos, end)
-                pos = end
+                if self._unknown(now, addr, view, pos, end):
+                    pos = end
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
         overwritten after this."""
         if self._unsettled:
             for conn in self._unsettled:
-                conn.rcv.buffer.settle()
+                if conn.rcv.buffer.settle():
+                    self._memory.note(conn)
             self._unsettled.clear()
 
-    def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> None:
-        """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides."""
+    def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> bool:
+        """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
+        if there is a connection for it now."""
         seg = self._segment
         counters = self.counters
         counters.segments_in += 1
         status = seg.parse(buf, pos, end)
-        if status == segment.NOT_OURS:
-            counters.not_ours += 1
-            return
-        if status == segment.MALFORMED:
-            counters.malformed += 1
-            return
-        old = self._time_wait.get(addr)
+        if status != segment.OK:
+            counters.not_ours += status == segment.NOT_OURS
+            counters.malformed += status == segment.MALFORMED
+            return True
+        old = self._time_waits.records.get(addr)
         if seg.flags & RST:
             counters.resets_in += 1
         if old is not None:
-            self._time_wait_segment(now, addr, seg, old)
-        elif self._listener is not None:
-            self._listen_segment(now, addr, seg, None)
-        else:
+            verdict = self._time_waits.segment_arrives(now, addr, seg, self.listening)
+            if verdict == timewait.REOPEN:
+                self._listen_segment(now, addr, seg, old)
+            elif verdict != timewait.DROP:
+                self._agenda.reply(addr, old.ack(now))
+        elif self._listener is None:
             self._stray(now, addr, seg)
-
-    def _time_wait_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait) -> None:
-        config = self._config
-        verdict = old.segment_arrives(
-            now,
-            seg,
-            listening=self._listener is not None,
-            timestamps=config.timestamps,
-            interval_ns=config.ns("challenge_ack_interval"),
-        )
-        if verdict == timewait.REOPEN:
-            self._listen_segment(now, addr, seg, old)
-            return
-        if verdict == timewait.ANSWER_AND_RESTART:
-            self._wait(now, addr, old)
-        if verdict != timewait.DROP:
-            self._agenda.replies.append((addr, old.ack(now)))
+        elif seg.flags & (SYN | ACK | RST) == ACK and self._cookies.recent(now):
+            return self._maybe_cookie(now, addr, seg)
+        else:
+            self._listen_segment(now, addr, seg, None)
+        return True
 
     def _listen_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None) -> None:
         assert self._listener is not None
-        half_open = self._agenda.half_open
-        verdict = self._listener.segment_arrives(seg, len(half_open))
-        if verdict == listener.REFUSE and (stale := _drop_stale(half_open)) is not None:
-            self._retire(now, stale)
-            verdict = listener.ACCEPT
-        if verdict == listener.ACCEPT:
+        agenda = self._agenda
+        verdict = self._listener.segment_arrives(seg, len(agenda.half_open))
+        if verdict == listener.RESET:
+            self._stray(now, addr, seg)
+        if verdict in (listener.RESET, listener.IGNORE):
+            return
+        refusal = agenda.admission.refusal(addr, self._memory.pressed)
+        if refusal != admission.NONE:
+            if refusal == admission.RESET:
+                agenda.reset(now, addr, seg)
+        elif verdict == listener.COOKIE and old is None:
+            agenda.reply(addr, self._cookies.answer(now, addr, seg, self.path_mtu, self._ipv6))
+        else:
+            if len(agenda.half_open) >= agenda.backlog:
+                oldest = _end_oldest(agenda.half_open, at_any_rate=old is not None)
+                if oldest is None:
+                    self.counters.connections_refused += 1
+                    return
+                self._retire(now, oldest)
             iss = self._secrets.iss(now, addr)
             if old is not None:
                 iss = old.iss_for_successor(iss)
-                self._reopened[addr] = self._time_wait.pop(addr)
+                self._time_waits.reopen(addr)
             conn = self._new(addr, iss, self.path_mtu, passive=True)
-            conn.move(State.LISTEN)
             handshake.open_passive(conn, now, seg)
-            self.counters.connections_accepted += 1
-        elif verdict == listener.RESET:
+
+    def _maybe_cookie(self, now: int, addr: Hashable, seg: Segment) -> bool:
+        """An ACK while cookies are out. False if it brings one: then there is a connection now,
+        which takes the segment."""
+        syn = self._cookies.syn(now, addr, seg)
+        if syn is not None:
+            self.counters.segments_in -= 1  # it will be counted again
+            conn = self._new(addr, seg.ack32 - 1 & MASK32, self.path_mtu, passive=True)
+            handshake.open_by_cookie(conn, now, syn)
+            return False
+        if seg.end == seg.payload_at and not seg.flags & FIN:
             self._stray(now, addr, seg)
-        elif verdict == listener.REFUSE:
-            self.counters.connections_refused += 1
+        # Else it may be what was sent behind a segment that is lost, which has the cookie and will
+        # be sent again: no RST.
+        return True
 
     def _stray(self, now: int, addr: Hashable, seg: Segment) -> None:
         """RFC 9293 §3.10.7.1: a segment for nobody gets a RST, a RST gets nothing."""
@@ -327,23 +343,15 @@ class Endpoint:
         the error quotes it; b"" is believed: only for what this host's own system says.
         """
         conn = self._connections.get(addr)
-        if conn is None or not _quotes(conn, quoted):
-            return
-        if hard and conn.state is SYN_SENT:
-            # RFC 9293 §3.9.2.2 (SHLD-26): a hard error aborts, here where nothing is lost by it.
-            finish(conn, Reason.REFUSED)
-            return
-        # RFC 9293 §3.9.2.2 (MUST-56), RFC 5927 §5.2: in a synchronised state, and for soft
-        # errors anywhere, the connection goes on and the application is told.
-        conn.advise("port unreachable" if hard else "host unreachable")
+        if conn is not None:
+            icmp.unreachable(conn, hard, quoted)
 
     def packet_too_big(self, now: int, addr: Hashable, mtu: int, quoted: bytes = b"") -> None:
         """The path to `addr` takes packets of at most `mtu` bytes: what is in flight and larger
         will be cut anew and sent again (RFC 9293 §3.7.2). `quoted` as for `unreachable`."""
         conn = self._connections.get(addr)
-        # RFC 5927 §7.2, RFC 8899 §4.6.1: only what quotes a segment in flight is believed.
-        if conn is not None and _quotes(conn, quoted):
-            probing.packet_too_big(conn, now, mtu)
+        if conn is not None:
+            icmp.packet_too_big(conn, now, mtu, quoted)
 
     # -- effects ------------------------------------------------------------------------------
 
@@ -385,7 +393,9 @@ class Endpoint:
     def poll_timeout(self) -> int:
         """When `handle_timeout` is to be called, NEVER if there is nothing to wait for."""
         at = self._deadlines.next()
-        for old in self._time_wait.values():
+        if self._memory.look_at < at:
+            at = self._memory.look_at
+        for old in self._time_waits.records.values():
             return min(at, old.expires_at)
         return at
 
@@ -399,10 +409,9 @@ class Endpoint:
                 self._retire(now, conn)
             else:
                 deadlines.schedule(conn)
-        waiting = self._time_wait
-        while waiting and next(iter(waiting.values())).expires_at <= now:
-            # RFC 9293 §3.10.8, TIME-WAIT TIMEOUT.
-            waiting.popitem(last=False)
+        self._time_waits.expire(now)
+        if self._memory.look_at <= now:
+            self._memory.look(now)
 
     # -- connections come and go --------------------------------------------------------------
 
@@ -420,6 +429,9 @@ class Endpoint:
             burst_capacity=self.burst_capacity,
         )
         self._connections[addr] = conn
+        if passive:
+            conn.move(State.LISTEN)
+            self.counters.connections_accepted += 1
         return conn
 
     def _retire(self, now: int, conn: Connection) -> None:
@@ -433,38 +445,28 @@ class Endpoint:
         self._deadlines.forget(conn)
         self._unsettled.pop(conn, None)
         conn.rcv.buffer.settle()
-        before = self._reopened.pop(conn.addr, None)
+        agenda = self._agenda
+        agenda.admission.orphans.pop(conn, None)
+        self._memory.forget(conn)
+        if conn.passive and not conn.silent:
+            agenda.admission.leave(conn.addr)
+        self._time_waits.over(now, conn.addr, silent=conn.silent)
         if conn.state is TIME_WAIT:
             old = TimeWait(conn, now)
-            self._wait(now, conn.addr, old)
+            self._time_waits.keep(now, conn.addr, old)
             if conn.rcv.ack_now:
-                replies.append((conn.addr, old.ack(now)))
-        elif before is not None and conn.silent:
-            # RFC 9293 §3.6.1 (MAY-2) (2): the SYN was an old duplicate, so back to TIME-WAIT.
-            self._wait(now, conn.addr, before)
-
-    def _wait(self, now: int, addr: Hashable, old: TimeWait) -> None:
-        """Keep the record for 2 MSL from now."""
-        old.expires_at = now + 2 * self._config.ns("msl")
-        self._time_wait[addr] = old
-        self._time_wait.move_to_end(addr)
+                agenda.reply(conn.addr, old.ack(now))
 
 
-def _drop_stale(half_open: dict[Connection, None]) -> Connection | None:
-    """End the oldest passive connection in SYN-RECEIVED, if that is fair."""
+def _end_oldest(half_open: dict[Connection, None], *, at_any_rate: bool) -> Connection | None:
+    """End the oldest passive connection in SYN-RECEIVED, if that is fair.
+
+    RFC 4987 §3.4: only when its first SYN-ACK has had its time, for the ACK of a younger one may
+    be on the way. `at_any_rate` is for a peer whose old connection is in TIME-WAIT: it has proved
+    its address, and no cookie could go on where the old connection left off.
+    """
     oldest = next(iter(half_open))
-    # RFC 4987 §3.4: the oldest makes room. Only when its first SYN-ACK has had its time: the ACK
-    # of a younger one may be on the way.
-    if not oldest.snd.retries:
+    if not oldest.snd.retries and not at_any_rate:
         return None
     finish(oldest, Reason.TIMED_OUT)
     return oldest
-
-
-def _quotes(conn: Connection, quoted: bytes) -> bool:
-    """RFC 5927 §4: an ICMP error counts only if it quotes a segment that is in flight."""
-    if len(quoted) < _QUOTED_SEQ:
-        # Nothing is quoted by this host itself. Too little is what anybody can make up.
-        return not quoted
-    seq = unwrap(int.from_bytes(quoted[4:8]), conn.snd.snd_nxt)
-    return conn.snd.snd_una <= seq <= conn.snd.snd_nxt

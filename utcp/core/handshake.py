@@ -56,8 +56,11 @@ def _syn(conn: Connection, now: int) -> bytes:
         wscale = -1
     sack = conn.sack_ok if answering else config.sack
     stamps = conn.ts_ok if answering else config.timestamps
+    # An answer has no option but those that it answers: so it is never larger than what came, and
+    # whoever forges our peer's address gains nothing (RFC 4987 §2.3).
+    mss = -1 if answering and not conn.mss_ok else rcv.adv_mss
     options = segment.syn_options(
-        rcv.adv_mss, wscale, sack, (conn.ts_clock(now), rcv.ts_recent) if stamps else None
+        mss, wscale, sack, (conn.ts_clock(now), rcv.ts_recent) if stamps else None
     )
     if not answering:
         # RFC 3168 §6.1.1: a SYN offers ECN with both flags; not again once it was lost.
@@ -82,6 +85,11 @@ def _challenge(conn: Connection, now: int) -> Transmit:
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
 
+def default_mss(ipv6: bool) -> int:
+    """The MSS of a peer that does not tell it (RFC 9293 §3.7.1, MUST-15)."""
+    return DEFAULT_MSS_IPV6 if ipv6 else DEFAULT_MSS_IPV4
+
+
 def negotiate(conn: Connection, seg: Segment, now: int) -> None:
     """Take over what the peer's SYN says: IRS, MSS, window scale, SACK, timestamps, ECN."""
     config = conn.config
@@ -99,8 +107,8 @@ def negotiate(conn: Connection, seg: Segment, now: int) -> None:
     if conn.ts_ok:
         rcv.ts_recent = seg.ts_val
         rcv.ts_recent_at = now
-    default = DEFAULT_MSS_IPV6 if conn.ipv6 else DEFAULT_MSS_IPV4
-    snd.peer_mss = seg.mss if seg.mss >= 0 else default
+    conn.mss_ok = seg.mss >= 0
+    snd.peer_mss = seg.mss if conn.mss_ok else default_mss(conn.ipv6)
     snd.set_mss(conn.ts_ok)
     irs = seg.seq32
     rcv.start(irs)
@@ -123,6 +131,18 @@ def open_passive(conn: Connection, now: int, seg: Segment) -> None:
     conn.move(SYN_RECEIVED)
     conn.syn_due = True
     conn.touch()
+
+
+def open_by_cookie(conn: Connection, now: int, syn: Segment) -> None:
+    """Our SYN-ACK was a cookie, which the segment that is processed next brings back: the peer's
+    SYN was `syn`. The connection enters SYN-RECEIVED, and that segment moves it on."""
+    open_passive(conn, now, syn)
+    snd = conn.snd
+    # When the SYN-ACK left nobody knows. As one that was sent twice it gives no round trip.
+    snd.flight.sent(snd.iss, snd.iss + 1, now)
+    snd.flight.resent(snd.iss, snd.iss + 1, now)
+    snd.snd_nxt = snd.iss + 1
+    conn.syn_due = False
 
 
 def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:

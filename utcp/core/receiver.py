@@ -14,14 +14,15 @@ from utcp.core.recv_buffer import RecvBuffer
 from utcp.core.timers import NEVER
 
 _TS_RECENT_LIFE_NS: Final = 24 * 86_400 * 1_000_000_000
-_MAX_WINDOW: Final = 0xFFFF
+MAX_WINDOW: Final = 0xFFFF
+"""What the window field can say, bytes unless it is scaled."""
 _MAX_RANGES: Final = 2048
 
 
 def window_scale(capacity: int) -> int:
     """The least shift with which `capacity` bytes fit into 16 bits (RFC 7323 §2.2)."""
     wscale = 0
-    while wscale < 14 and capacity >> wscale > _MAX_WINDOW:
+    while wscale < 14 and capacity >> wscale > MAX_WINDOW:
         wscale += 1
     return wscale
 
@@ -73,7 +74,7 @@ class Receiver:
         self.irs = irs
         self.rcv_nxt = self.last_ack_sent = irs + 1
         # The window of a SYN is not scaled (RFC 7323 §2.2).
-        self.rcv_adv = self.rcv_nxt + min(self.capacity, _MAX_WINDOW)
+        self.rcv_adv = self.rcv_nxt + min(self.capacity, MAX_WINDOW)
 
     def limit(self, capacity: int) -> None:
         """Let the buffer be no larger than `capacity` bytes."""
@@ -164,7 +165,7 @@ class Receiver:
         of the buffer.
         """
         if not scaled:
-            return min(self.capacity, _MAX_WINDOW)
+            return min(self.capacity, MAX_WINDOW)
         rcv_nxt = self.rcv_nxt
         rcv_adv = self.rcv_adv
         capacity = self.capacity

@@ -90,11 +90,12 @@ class RecvBuffer:
             target[:room] = self.read(room)
         return room
 
-    def settle(self) -> None:
-        """Copy what is borrowed, so that the memory it lies in may be used again."""
+    def settle(self) -> bool:
+        """Copy what is borrowed, so that the memory it lies in may be used again. Returns whether
+        there was anything."""
         count = self._borrowed
         if not count:
-            return
+            return False
         self._borrowed = 0
         pieces = self._pieces
         owned = len(pieces) - count
@@ -108,6 +109,7 @@ class RecvBuffer:
             last.reverse()
             data = b"".join(last)
         pieces.append(data)
+        return True
 
     def clear(self) -> None:
         """Forget everything."""

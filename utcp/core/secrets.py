@@ -41,9 +41,13 @@ class Secrets:
 
     def bucket(self, second: int, host: Hashable) -> int:
         """Which budget `host` shares with which others in one second: 32 bits."""
-        return self._hash(b"bucket", (second, host))
+        return self._hash(b"bucket", host, second)
 
-    def _hash(self, label: bytes, addr: Hashable) -> int:
-        both = repr((self._local, addr)).encode()
-        digest = blake2s(both, key=self._key, person=label, digest_size=4).digest()
+    def cookie(self, addr: Hashable, irs32: int, period: int, mss_index: int) -> int:
+        """What nobody else can compute of a SYN from `addr`, for `cookies`: 32 bits."""
+        return self._hash(b"cookie", addr, irs32, period, mss_index)
+
+    def _hash(self, label: bytes, addr: Hashable, *numbers: int) -> int:
+        text = repr((self._local, addr, *numbers)).encode()
+        digest = blake2s(text, key=self._key, person=label, digest_size=4).digest()
         return int.from_bytes(digest)

@@ -190,9 +190,9 @@ def syn_options(
 ) -> bytes:
     """The options of a SYN in Linux's order: MSS, SACK permitted, timestamps, NOP, window scale.
 
-    `wscale` below 0 leaves window scaling out, `timestamps` (TSval, TSecr) as None leaves them out.
+    Below 0 `mss` and `wscale` leave their option out, and None as `timestamps` (TSval, TSecr) does.
     """
-    out = _MSS.pack(2, 4, mss)
+    out = _MSS.pack(2, 4, mss) if mss >= 0 else b""
     if timestamps is not None:
         first = b"\x04\x02" if sack_permitted else b"\x01\x01"
         out += first + timestamps_option(*timestamps)[2:]

@@ -45,7 +45,7 @@ def close(conn: Connection) -> None:
         finish(conn, Reason.CLOSED)
         return
     conn.orphan = True
-    if conn.rcv.buffer.size:
+    if conn.rcv.buffer.size or not conn.agenda.admission.orphaned(conn):
         # RFC 9293 §3.6.1 (SHLD-3): what was received and never read is lost, and the peer told.
         abort(conn, Reason.ABORTED)
         return

@@ -81,6 +81,13 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
         return
     snd.retries += 1
     synchronized = snd.snd_una != snd.iss
+    if not synchronized and conn.passive and conn.agenda.crowded():
+        # RFC 4987 §2.3: in a flood of SYNs it is as likely that nobody has asked for this. Whoever
+        # has sends the SYN again, and that is answered.
+        snd.rtt.backoff()
+        conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
+        return
+    conn.agenda.memory.note(conn)
     if synchronized and snd.snd_wnd == 0:
         # RFC 9293 §3.8.6 (MUST-35): the window shrank to zero over what is in flight, or a probe
         # was not answered by a window. That is no loss: probe again.
@@ -138,6 +145,7 @@ def _persist_timeout(conn: Connection, now: int) -> None:
     snd = conn.snd
     if snd.snd_nxt > snd.snd_una or not snd.pending():
         return
+    conn.agenda.memory.note(conn)
     if snd.snd_wnd > 0:
         snd.override = True
     else:

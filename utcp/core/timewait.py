@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from utcp.config import Config
 from utcp.core import segment
 from utcp.core.segment import ACK, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32, unwrap
 from utcp.core.timers import NEVER
+from utcp.stats import Counters
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -131,6 +135,64 @@ class TimeWait:
         if 0 < above < 0x8000_0000:
             return iss
         return self.snd_nxt32 + _ISS_STEP & MASK32
+
+
+class TimeWaits:
+    """The records of one endpoint, by the peer's address: at most `Config.max_time_wait`."""
+
+    __slots__ = ("_config", "_counters", "_reopened", "records")
+
+    def __init__(self, config: Config, counters: Counters) -> None:
+        self._config = config
+        self._counters = counters
+        # In the order in which they expire, for all of them last equally long.
+        self.records: OrderedDict[Hashable, TimeWait] = OrderedDict()
+        # Those of which a SYN has made new connections, while these last.
+        self._reopened: dict[Hashable, TimeWait] = {}
+
+    def keep(self, now: int, addr: Hashable, record: TimeWait) -> None:
+        """Keep the record for 2 MSL from now. If there are too many the oldest goes: it has
+        done most of its duty."""
+        record.expires_at = now + 2 * self._config.ns("msl")
+        records = self.records
+        records[addr] = record
+        records.move_to_end(addr)
+        most = self._config.max_time_wait
+        if most and len(records) > most:
+            records.popitem(last=False)
+            self._counters.over_time_wait += 1
+
+    def reopen(self, addr: Hashable) -> None:
+        """A SYN has made a new connection of the record."""
+        self._reopened[addr] = self.records.pop(addr)
+
+    def over(self, now: int, addr: Hashable, *, silent: bool) -> None:
+        """A connection is over; `silent`: it was never established."""
+        before = self._reopened.pop(addr, None)
+        if before is not None and silent:
+            # RFC 9293 §3.6.1 (MAY-2) (2): the SYN was an old duplicate, so back to TIME-WAIT.
+            self.keep(now, addr, before)
+
+    def expire(self, now: int) -> None:
+        """RFC 9293 §3.10.8, TIME-WAIT TIMEOUT."""
+        records = self.records
+        while records and next(iter(records.values())).expires_at <= now:
+            records.popitem(last=False)
+
+    def segment_arrives(self, now: int, addr: Hashable, seg: Segment, listening: bool) -> int:
+        """What the record of `addr` says of a segment; `listening`: whether it may be reopened."""
+        config = self._config
+        record = self.records[addr]
+        verdict = record.segment_arrives(
+            now,
+            seg,
+            listening=listening,
+            timestamps=config.timestamps,
+            interval_ns=config.ns("challenge_ack_interval"),
+        )
+        if verdict == ANSWER_AND_RESTART:
+            self.keep(now, addr, record)
+        return verdict
 
 
 def _word(numbers: bytes, at: int) -> int:

@@ -35,6 +35,8 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
         rcv.tuner.note_rtt(conn.snd.rtt.srtt_ns)
     taken = rcv.total - rcv.buffer.size
     rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, _most(conn), rcv.rcv_mss)
+    if conn.agenda.memory.pressed:
+        conn.agenda.memory.squeeze(conn)
 
 
 def _most(conn: Connection) -> int:
