@@ -16,6 +16,7 @@ from utcp.udp import (
     SENT,
     TOO_BIG,
     ErrorReport,
+    Path,
     UdpSocket,
     open_socket,
 )
@@ -285,3 +286,21 @@ class TestOpening:
 
 def _descriptors() -> int:
     return len(os.listdir("/dev/fd"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%lo", "fe80::2%lo", False),
+        ("fe80::1%lo", "fe80::1", True),
+    ],
+)
+def test_what_tells_hosts_apart(open_: Opener, one: str, other: str, same: bool) -> None:
+    sock = open_(local_addr=("::1" if ":" in one else "127.0.0.1", 0))
+    assert (sock.host((one, 1)) == sock.host((other, 2))) == same
+    assert (sock.host(Path((one, 1), "")) == sock.host((other, 2))) == same

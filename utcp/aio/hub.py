@@ -98,6 +98,7 @@ class Hub:
                 local=sock.sockname,
                 ipv6=sock.family == socket.AF_INET6,
                 path_mtu=path_mtu,
+                host_of=sock.host,
             )
             # The kernel reports twice the size and charges each datagram its bookkeeping.
             endpoint.burst_capacity = sock.rcvbuf // 2

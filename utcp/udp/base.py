@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -71,6 +72,8 @@ PENDING_ERRORS: Final = HARD_ERRORS | {
 }
 
 _MISUSE: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EDESTADDRREQ})
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+_LINK_LOCAL: Final = b"\xfe\x80"
 _MAX_PENDING: Final = 64  # reports kept for a caller who does not ask for them
 
 _Option: TypeAlias = tuple[int, int, int]  # level, name, value
@@ -272,6 +275,16 @@ class UdpSocket:
         if self.family == socket.AF_INET6:
             return (addr.local, self.sockname[1], 0, addr.ifindex)
         return (addr.local, self.sockname[1])
+
+    def host(self, addr: Address) -> Hashable:
+        """Return what tells the peer's host from others: its IPv4 address, or the first 64 bits
+        of an IPv6 address, for among the addresses with the same ones it has its choice."""
+        ip: str = self.remote(addr)[0]
+        if self.family == socket.AF_INET:
+            return ip
+        packed = socket.inet_pton(socket.AF_INET6, ip.partition("%")[0])
+        # Where these bits say nothing: IPv4 in IPv6, and neighbours on the link.
+        return packed if packed.startswith((_MAPPED, _LINK_LOCAL)) else packed[:8]
 
     def address_of(self, remote: tuple[Any, ...]) -> Address:
         """Return what `addr` will be for datagrams from `remote`, a numeric socket address.
