@@ -28,7 +28,8 @@ class Net:
 
     def __init__(self, **endpoints: Endpoint) -> None:
         self.now = 1_000 * SECOND
-        self.ends: dict[Hashable, Endpoint] = dict(endpoints)
+        self.ends: dict[Hashable, Endpoint] = {}
+        self.ends.update(endpoints)
         self.lose: Lose = lambda _sender, _segment: False
         self.told: dict[Connection, int] = {}
         """All that applications were told, by connection."""
