@@ -61,3 +61,5 @@ def from_reason(reason: Reason, addr: Any) -> Error | None:
             return ConnectionTimedOut(errno.ETIMEDOUT, f"Connection with {addr} timed out")
         case Reason.UNREACHABLE:
             return HostUnreachable(errno.EHOSTUNREACH, f"No route to {addr}")
+        case Reason.NO_ROOM:
+            return ConnectionAborted(errno.ECONNABORTED, f"No room for connection with {addr}")

@@ -191,6 +191,8 @@ def test_an_orphan_too_many_is_reset() -> None:
     assert len(b.connections()) == 3
     assert states(conns) == ["CLOSE-WAIT"] * 3 + ["CLOSED"] * 2
     assert {conn.reason for conn in conns[3:]} == {Reason.RESET}
+    reasons = [conn.reason for conn in net.told if conn.passive]
+    assert reasons == [Reason.NONE] * 3 + [Reason.NO_ROOM] * 2
 
 
 def test_orphans_of_peers_that_are_gone_go_by_timer() -> None:

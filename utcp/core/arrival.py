@@ -206,7 +206,7 @@ def _admitted(conn: Connection) -> bool:
     """Whether the peer, which has proved its address now, may have this connection."""
     agenda = conn.agenda
     if agenda.admission.refusal(conn.addr, agenda.memory.pressed) != admission.NONE:
-        teardown.abort(conn, Reason.ABORTED)
+        teardown.abort(conn, Reason.NO_ROOM)
         return False
     agenda.admission.enter(conn.addr)
     return True

@@ -61,6 +61,8 @@ class Reason(IntEnum):
     """The peer did not answer for as long as Config allows."""
     UNREACHABLE = 6
     """ICMP said, while connecting, that there is no way to the peer."""
+    NO_ROOM = 7
+    """A limit of Config, such as `max_orphans`, did not let it go on."""
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {

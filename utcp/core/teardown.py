@@ -45,9 +45,12 @@ def close(conn: Connection) -> None:
         finish(conn, Reason.CLOSED)
         return
     conn.orphan = True
-    if conn.rcv.buffer.size or not conn.agenda.admission.orphaned(conn):
+    if conn.rcv.buffer.size:
         # RFC 9293 §3.6.1 (SHLD-3): what was received and never read is lost, and the peer told.
         abort(conn, Reason.ABORTED)
+        return
+    if not conn.agenda.admission.orphaned(conn):
+        abort(conn, Reason.NO_ROOM)
         return
     send_fin(conn)
     conn.touch()
