@@ -13,6 +13,10 @@
     machine.py     where it was measured
     report.py      table, JSON and the part of README.md that shows numbers
 
+Beside a flood of forged SYNs or garbage, with SYN cookies and without:
+
+    flood.py       what is left for honest clients: `python -m benchmarks.flood`
+
 In virtual time, and so the same on any machine:
 
     paths/         simulated paths: `python -m benchmarks.paths`

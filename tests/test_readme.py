@@ -33,6 +33,7 @@ SHORTER: Final = {
     "benchmarks.paths": ["--list"],
     "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
+    "benchmarks.flood": ["--seconds", "0.2", "--connects", "2", "--rate", "200"],
     "tests.attack.mutation": ["--list"],
 }
 

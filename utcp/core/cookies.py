@@ -14,6 +14,7 @@ which holds all that the ACK did.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable
 from typing import Final
 
@@ -72,7 +73,7 @@ class Cookies:
         period = now // PERIOD_NS
         self._good_until = (period + 2) * PERIOD_NS
         mss = syn.mss if syn.mss >= 0 else default_mss(ipv6)
-        index = max(sum(mss >= each for each in MSS) - 1, 0)
+        index = max(bisect_right(MSS, mss) - 1, 0)
         iss = self._secrets.cookie(addr, syn.seq32, period, index) & _HASH
         iss |= (period & 1) * _ODD | index
         flags = SYN | ACK
