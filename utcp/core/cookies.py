@@ -40,6 +40,8 @@ _INDEX: Final = 0b0111
 _ODD: Final = 0b1000
 _HASH: Final = MASK32 & ~(_INDEX | _ODD)
 
+_MOST_SPENT: Final = 65_536
+
 _STAMP: Final = 0b11_1111
 _WSCALE: Final = 0b00_1111
 _NO_WSCALE: Final = 0b00_1111
@@ -48,15 +50,28 @@ _ECN: Final = 0b10_0000
 
 
 class Cookies:
-    """The SYN cookies of one endpoint. Holds no more than when the last one was made."""
+    """The SYN cookies of one endpoint. Of those that were made it knows none, of those that came
+    back it knows some numbers for a while: none is taken twice."""
 
-    __slots__ = ("_config", "_counters", "_good_until", "_secrets")
+    __slots__ = (
+        "_config",
+        "_counters",
+        "_good_until",
+        "_period",
+        "_secrets",
+        "_spent",
+        "_spent_before",
+    )
 
     def __init__(self, config: Config, secrets: Secrets, counters: Counters) -> None:
         self._config = config
         self._secrets = secrets
         self._counters = counters
         self._good_until = -NEVER
+        # Those that came back in this period, and in the one before it: the peer's ISS and ours.
+        self._period = 0
+        self._spent: set[int] = set()
+        self._spent_before: set[int] = set()
 
     def recent(self, now: int) -> bool:
         """Whether a cookie that was made may still be good."""
@@ -105,9 +120,9 @@ class Cookies:
         cookie = seg.ack32 - 1 & MASK32
         irs32 = seg.seq32 - 1 & MASK32
         index = cookie & _INDEX
-        if bool(cookie & _ODD) != bool(period & 1):
-            period -= 1
-        if (self._secrets.cookie(addr, irs32, period, index) ^ cookie) & _HASH:
+        made = period if bool(cookie & _ODD) == bool(period & 1) else period - 1
+        wrong = self._secrets.cookie(addr, irs32, made, index) ^ cookie
+        if wrong & _HASH or not self._spend(period, irs32 << 32 | cookie):
             self._counters.syn_cookies_failed += 1
             return None
         self._counters.syn_cookies_accepted += 1
@@ -127,6 +142,19 @@ class Cookies:
             if bits & _ECN:
                 syn.flags |= ECE | CWR
         return syn
+
+    def _spend(self, period: int, numbers: int) -> bool:
+        """Whether a cookie comes back for the first time. If not, the network has delivered a
+        segment of a connection that is over once more, and its data is not for anybody."""
+        if period != self._period:
+            self._spent_before = self._spent if period == self._period + 1 else set()
+            self._spent = set()
+            self._period = period
+        if numbers in self._spent or numbers in self._spent_before:
+            return False
+        if len(self._spent) < _MOST_SPENT:
+            self._spent.add(numbers)
+        return True
 
     def _stamp(self, now: int, addr: Hashable, bits: int) -> int:
         """The timestamp clock, at most 63 ms behind, for it must never be ahead: what the
