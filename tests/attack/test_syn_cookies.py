@@ -125,11 +125,12 @@ def test_what_is_turned_off_is_in_no_cookie(off: str) -> None:
         b = server(replace(config, **{off: False}))  # type: ignore[arg-type]
         (syn_ack,) = net.forged(b, "C", syn)
         net.forged(b, "C", third(syn_ack))
-        seen.append((net.accepted(b)[0].info().options, [kind for kind, _ in syn_ack.options]))
+        kinds = [kind for kind, _ in syn_ack.options]
+        seen.append((net.accepted(b)[0].info().options, kinds, syn_ack.flags))
     if off != "timestamps":
         assert seen[0] == seen[1]
     else:
-        assert seen[0] == ((), [2])
+        assert seen[0] == ((), [2], SYN | ACK)
 
 
 # -- a cookie is good for its peer, and for a while --------------------------------------------
