@@ -359,6 +359,23 @@ def test_counting_costs_nothing_where_little_is_held(monkeypatch: pytest.MonkeyP
     assert looks == []
 
 
+def test_a_connection_that_is_over_is_not_counted() -> None:
+    # What it has received can still be read, but that is its application's business now.
+    b = server()
+    net = Net(B=b)
+    (conn,) = clients(net, "A1")
+    conn.write(b"hello")
+    net.carry()
+    (accepted,) = net.accepted(b)
+    assert b._memory.used == 5
+    conn.abort()
+    net.carry()
+    accepted.watch_writable(0)
+    assert b._memory.used == 0
+    assert not b._memory._held
+    assert accepted.read() == b"hello"
+
+
 # -- what 0 means, and what the defaults are ---------------------------------------------------
 
 

@@ -49,10 +49,10 @@ async def create_server(
     """Serve connections on `host` and `port`; as asyncio's loop.create_server, carried in UDP.
 
     `sock` may be a bound UDP socket, which then belongs to the server. `backlog` bounds the
-    connections that are half open, but not below 1,024: those that are established are taken at
-    once, so nothing else queues here, and fewer would turn a burst of clients away. An address
-    whose last server was closed in this loop can be bound again at once, as with SO_REUSEADDR on
-    TCP sockets, unless `reuse_address` is False.
+    connections that are half open, but not below 1,024, and beyond it there are SYN cookies
+    (`Config.syn_cookies`); those that are established are taken at once, so nothing else queues
+    here. An address whose last server was closed in this loop can be bound again at once, as with
+    SO_REUSEADDR on TCP sockets, unless `reuse_address` is False.
     SO_REUSEADDR itself is never set: on UDP sockets it means something else.
     With `reuse_port`, connections that are open when another server joins or leaves the port may be
     reset: the kernel deals out datagrams by their addresses and knows of no connection.

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import autotune
+from utcp.core.state import CLOSED, TIME_WAIT
 from utcp.core.timers import NEVER
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Memory:
 
     def note(self, conn: Connection) -> None:
         """Some bytes have begun to stay in the buffers of `conn`."""
-        if not self._limit:
+        if not self._limit or conn.state is CLOSED or conn.state is TIME_WAIT:
             return
         nbytes = _held_by(conn)
         self.used += nbytes - self._held.get(conn, 0)
