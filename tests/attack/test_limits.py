@@ -331,6 +331,47 @@ def test_sent_bytes_that_nobody_acknowledges() -> None:
     assert all(net.told[conn] & events.WRITABLE for conn in writers)
 
 
+def test_when_the_pressure_ends_everybody_is_told_at_once() -> None:
+    b = server(Config(max_buffered=LIMIT), backlog=100)
+    net = Net(B=b)
+    conns = clients(net, "A1", "A2")
+    reader, writer = net.accepted(b)
+    net.lose = lambda who, _segment: who == "A2"
+    conns[0].write(b"hello")
+    writer.write(BULK * 5)
+    net.wait(SECOND)
+    assert pressed(b)
+    # Squeezed, too, though it holds little: what it reads opens a window of four segments.
+    b._memory.squeeze(reader)
+    reader.rcv.rcv_adv = reader.rcv.rcv_nxt
+    assert reader.read() == b"hello"
+    net.carry()
+    assert reader.info().rcv_wnd < 10_000
+    writer.write(b"x")
+    writer.watch_writable(5 * len(BULK))
+    reader_edge = conns[0].snd.snd_wnd
+    b._memory._limit *= 4  # as if others had gone
+    net.wait(SECOND // 5)
+    assert not pressed(b)
+    assert net.told[writer] & events.WRITABLE
+    assert conns[0].snd.snd_wnd > 10 * reader_edge
+
+
+def test_nothing_is_kept_of_a_connection_that_ends_under_pressure() -> None:
+    b = server(Config(max_buffered=LIMIT), backlog=100)
+    net = Net(B=b)
+    clients(net, "A1", "A2")
+    net.lose = lambda who, _segment: who != "B"
+    for conn in net.accepted(b):
+        conn.write(BULK * 5)
+    net.wait(SECOND)
+    assert len(b._memory._squeezed) == 2
+    net.accepted(b)[0].abort()
+    net.carry()
+    assert pressed(b)
+    assert len(b._memory._squeezed) == 1
+
+
 def test_bytes_held_out_of_order_count() -> None:
     b = server(Config(max_buffered=LIMIT), backlog=100)
     net = Net(B=b)

@@ -76,8 +76,11 @@ def test_no_reset_ends_time_wait(config: Config) -> None:
     for offset in (-1, 0, 1, 1000, 1 << 31):
         for flags in (RST, RST | ACK):
             number = last.seq32 + last.length + offset & 0xFFFF_FFFF
+            net.now += SECOND
+            net.sent.clear()
             arrives(net, "A", "B", encode_segment(flags, number, last.ack32))
             assert str(b.state("A")) == "TIME-WAIT"
+            assert net.sent == []
 
 
 @pytest.mark.parametrize("config", STAMPS, ids=["stamps", "none"])
@@ -145,6 +148,21 @@ def test_old_duplicates_change_nothing_in_a_new_incarnation(
     end(net, conn, accepted)
 
 
+def test_an_old_duplicate_with_numbers_that_fit_is_known_by_its_timestamp() -> None:
+    # RFC 7323 §5: when sequence numbers have wrapped, or by chance.
+    net, b = in_time_wait()
+    *_, old = (SegmentView(d).timestamps for who, _, d in net.sent if who == "A")
+    assert old is not None
+    net.now += 2 * SECOND
+    conn, accepted = connect(net)
+    stamps = [(1, b""), (1, b""), (8, old[0].to_bytes(4) + old[1].to_bytes(4))]
+    fits = encode_segment(ACK | PSH, conn.snd.snd_nxt, conn.rcv.rcv_nxt, 500, stamps, b"old news")
+    arrives(net, "A", "B", fits)
+    assert accepted.readable == 0
+    assert b.counters.paws_drops == 1
+    talk(net, conn, accepted, b"what is new")
+
+
 @pytest.mark.parametrize("moment", range(3))
 def test_old_duplicates_change_nothing_in_a_new_handshake(moment: int) -> None:
     net, _ = in_time_wait()
@@ -202,6 +220,7 @@ def test_a_syn_that_may_be_an_old_duplicate_opens_nothing() -> None:
         net.now += after
         arrives(net, "A", "B", syn)
         assert str(b.state("A")) == "TIME-WAIT"
+    assert b.counters.connections_accepted == 1
 
 
 def test_what_was_reopened_by_a_forged_syn_goes_back() -> None:
