@@ -37,7 +37,7 @@ CORE: Final = (
     "ackdelay admission autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer "
     "records rtt scoreboard secrets train",
     "flight memory receiver resets send_buffer teardown timewait tlp",
-    "rack undo",
+    "agenda rack undo",
     "loss",
     "probing tuning",
     "handshake icmp recovery",

@@ -33,7 +33,8 @@ from utcp.core import (
     timeouts,
     timewait,
 )
-from utcp.core.connection import Agenda, Connection
+from utcp.core.agenda import Agenda
+from utcp.core.connection import Connection
 from utcp.core.cookies import Cookies
 from utcp.core.deadlines import Deadlines
 from utcp.core.listener import Listener

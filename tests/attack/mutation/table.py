@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from tests.attack.mutation.floods import FLOODS
+from tests.attack.mutation.kind import Mutation
 
 __all__ = ["FAST", "MUTATIONS", "Mutation"]
-
-
-class Mutation(NamedTuple):
-    """One defence: in `file`, `old` becomes `new`; then each of `tests` fails."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
 
 
 BLIND: Final = "tests/attack/test_blind.py"
@@ -154,7 +147,7 @@ MUTATIONS: Final = (
     # -- ICMP ----------------------------------------------------------------------------------
     Mutation(
         "ICMP quotes what is in flight",
-        "utcp/core/endpoint.py",
+        "utcp/core/icmp.py",
         "    return conn.snd.snd_una <= seq <= conn.snd.snd_nxt",
         "    return True or bool(seq)",
         (
@@ -164,7 +157,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "ICMP quotes enough",
-        "utcp/core/endpoint.py",
+        "utcp/core/icmp.py",
         "        return not quoted\n",
         "        return True\n",
         (f"{ICMP}::test_a_quote_too_short_for_its_number_is_none",),
@@ -180,9 +173,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "hard errors are soft once established",
-        "utcp/core/endpoint.py",
-        "        if hard and conn.state is SYN_SENT:\n",
-        "        if hard:\n",
+        "utcp/core/icmp.py",
+        "    if hard and conn.state is SYN_SENT:\n",
+        "    if hard:\n",
         (f"{ICMP}::test_hard_errors_end_nothing_that_is_established",),
     ),
     Mutation(
@@ -366,6 +359,7 @@ MUTATIONS: Final = (
         "",
         (f"{HOLES}::test_segments_beyond_the_window_hold_nothing",),
     ),
+    *FLOODS,
 )
 
 FAST: Final = (
@@ -377,5 +371,8 @@ FAST: Final = (
     "partial ACKs within a retransmission",
     "SACKs split no segments",
     "the short cut keeps off what is held",
+    "cookies when the backlog is full",
+    "limit of connections from one host",
+    "pressure shuts windows",
 )
 """Those that CI takes out: one of each family."""

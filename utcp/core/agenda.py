@@ -1,0 +1,78 @@
+"""What the connections of one endpoint have in common."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Final
+
+from utcp.config import Config
+from utcp.core.admission import Admission
+from utcp.core.memory import Memory
+from utcp.core.resets import Resets
+from utcp.core.secrets import Secrets
+from utcp.core.segment import Segment
+from utcp.stats import Counters
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+_MOST_REPLIES: Final = 8192
+
+
+class Agenda:
+    """What the connections of one endpoint share: who has something to send or to tell, and how
+    much there may be of everything.
+
+    A connection enters each queue once, whatever happens to it, so both are bounded.
+    """
+
+    __slots__ = (
+        "_counters",
+        "_host_of",
+        "admission",
+        "backlog",
+        "half_open",
+        "memory",
+        "ready",
+        "replies",
+        "resets",
+        "to_send",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        secrets: Secrets,
+        counters: Counters,
+        host_of: Callable[[Hashable], Hashable],
+    ) -> None:
+        self._counters = counters
+        self._host_of = host_of
+        self.resets = Resets(config.reset_rate, secrets, counters)
+        self.admission = Admission(config, counters, host_of)
+        self.memory = Memory(config.max_buffered)
+        self.backlog = 0
+        self.to_send: deque[Connection] = deque()
+        self.ready: deque[Connection] = deque()
+        self.replies: deque[tuple[Hashable, bytes]] = deque()
+        # Passive connections in SYN-RECEIVED, the oldest first.
+        self.half_open: dict[Connection, None] = {}
+
+    def reset(self, now: int, addr: Hashable, seg: Segment) -> None:
+        """Answer `seg` from `addr` with a RST (RFC 9293 §3.5.2, groups 1 and 2)."""
+        data = self.resets.answer(now, self._host_of(addr), seg)
+        if data:
+            self.reply(addr, data)
+
+    def reply(self, addr: Hashable, data: bytes) -> None:
+        """Send `data`, for which no connection stands; unless too much of that waits already,
+        because the socket takes nothing."""
+        if len(self.replies) < _MOST_REPLIES:
+            self.replies.append((addr, data))
+        else:
+            self._counters.replies_dropped += 1
+
+    def crowded(self) -> bool:
+        """Whether more than half of the backlog is taken, as in a flood of SYNs."""
+        return 2 * len(self.half_open) > self.backlog
