@@ -198,7 +198,7 @@ FLOODS: Final = (
     Mutation(
         "pressure stops writers",
         MEMORY,
-        "        conn.send_limit = 0\n",
+        "        conn.squeezed = True\n",
         "",
         (f"{LIMITS}::test_sent_bytes_that_nobody_acknowledges",),
     ),
