@@ -27,7 +27,7 @@ except ImportError:
 
 Target = Callable[[bytes], None]
 
-_LONGEST: Final = 4096
+_LONGEST: Final = 1000
 _LOOK_EVERY: Final = 256
 
 
@@ -63,8 +63,7 @@ def load(what: str, guide: ModuleType | None = None) -> Target:
 
 def _guided(guide: ModuleType, target: Target, arguments: argparse.Namespace) -> int:
     options = [sys.argv[0], f"-max_len={_LONGEST}", f"-seed={arguments.seed + 1}",
-               f"-artifact_prefix=crash-{arguments.what}-", "-use_value_profile=1",
-               "-print_final_stats=1"]  # fmt: skip
+               f"-artifact_prefix=crash-{arguments.what}-", "-print_final_stats=1"]  # fmt: skip
     if arguments.runs:
         options.append(f"-runs={arguments.runs}")
     if arguments.seconds:

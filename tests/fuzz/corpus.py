@@ -20,10 +20,10 @@ from utcp.config import Config
 from utcp.core import Endpoint, Transmit
 from utcp.testing.clock import MS
 
-_TRANSCRIPTS: Final = 64
+_TRANSCRIPTS: Final = 100
 _STEPS: Final = 40
 _SUBJECT: Final = "subject"
-_MOST_BYTES: Final = 4000
+_MOST_BYTES: Final = 900
 
 
 class _Heard(Subject):

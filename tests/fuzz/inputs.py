@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-_MOST_BYTES: Final = 240
+_MOST_BYTES: Final = 120
 
 
 class Input:
