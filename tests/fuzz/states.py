@@ -20,11 +20,11 @@ _M32: Final = 0xFFFF_FFFF
 class Play:
     """The subject, and what its peer knows."""
 
-    __slots__ = ("it", "stamps")
+    __slots__ = ("it", "rtt_ns")
 
     def __init__(self, variant: int) -> None:
         self.it = Subject(variant)
-        self.stamps = self.it.config.timestamps
+        self.rtt_ns = 20 * MS if variant & 32 else 0
 
     # -- the numbers --------------------------------------------------------------------------
 
@@ -56,7 +56,8 @@ class Play:
     # -- segments in order --------------------------------------------------------------------
 
     def say(self, flags: int, size: int = 0, window: int = 5000, ahead: int = 0) -> None:
-        """The peer sends what comes next."""
+        """The peer sends what comes next, one round trip later."""
+        self.it.wait(self.rtt_ns)
         seq = self.nxt + ahead
         head = segment.build(flags, window, seq, self.acked(), self.options())
         self.it.receive(head + self.text(seq, size))
@@ -64,6 +65,7 @@ class Play:
     def syn(self, flags: int = SYN) -> None:
         """The peer's SYN, with the options that the subject's configuration knows."""
         config = self.it.config
+        self.it.wait(self.rtt_ns)
         stamps = (self.it.now // MS & _M32, 0) if config.timestamps else None
         wscale = _WSCALE if config.window_scaling else -1
         options = segment.syn_options(_MSS, wscale, config.sack, stamps)

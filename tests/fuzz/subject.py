@@ -12,7 +12,7 @@ from tests.fuzz.checks import check_connection, check_endpoint
 from tests.fuzz.model import Delivery
 from utcp.config import Config
 from utcp.core import NEVER, Connection, Endpoint, State, Transmit, events
-from utcp.core.segment import OK, Segment
+from utcp.core.segment import OK, RST, Segment
 from utcp.core.seq import unwrap
 from utcp.testing.apps import Pattern
 from utcp.testing.clock import SECOND
@@ -45,7 +45,7 @@ class Subject:
     """One endpoint and the time."""
 
     __slots__ = (
-        "_adv", "_delivery", "_right", "_rx", "_segment", "_una", "closed", "config", "conn",
+        "_adv", "_delivery", "_rx", "_segment", "_una", "closed", "config", "conn",
         "endpoint", "now", "written",
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ class Subject:
         self.written = 0
         self.closed = False
         self._delivery: Delivery | None = None
-        self._adv = self._una = self._right = self._rx = 0
+        self._adv = self._una = self._rx = 0
 
     # -- what happens to it -------------------------------------------------------------------
 
@@ -80,8 +80,9 @@ class Subject:
         replies = len(endpoint._agenda.replies)
         buffer = bytearray(data)
         endpoint.receive(self.now, addr, buffer, len(buffer), stride, ecn)
-        # Nobody is answered more often than he spoke.
-        assert len(endpoint._agenda.replies) <= replies + len(datagrams) + 1
+        # Nobody is answered more often than he spoke, and a RST not at all.
+        speaking = sum(not _is_reset(datagram) for datagram in datagrams)
+        assert len(endpoint._agenda.replies) <= replies + speaking
         if addr == PEER:
             self._look(datagrams)
         self._deliver()
@@ -106,8 +107,6 @@ class Subject:
                 return
             self._delivery = Delivery(conn)
         self._delivery.note(datagrams)
-        snd = conn.snd
-        self._right = max(self._right, snd.snd_una + snd.snd_wnd)
 
     def _deliver(self) -> None:
         """Take the news, as a driver does."""
@@ -169,8 +168,10 @@ class Subject:
         assert snd.snd_una - 1 <= seq
         assert seq + seg.length() <= snd.snd_nxt
         if text:
-            # RFC 9293 §3.8.6.1: one byte may go beyond the window, as a probe.
-            assert seq + len(text) <= self._right + 1, "beyond the peer's window"
+            # RFC 9293 §3.8.6.1: one byte may go beyond the window, as a probe. What lies beyond
+            # because the window has shrunk is not sent again (SHLD-16).
+            right = snd.snd_una + snd.snd_wnd
+            assert seq + len(text) <= right + 1, "beyond the peer's window"
             at = seq - snd.iss - 1
             assert text == PATTERN_OUT[at : at + len(text)], "other bytes than were written"
             assert len(text) <= max(snd.smss, 1500)
@@ -291,3 +292,7 @@ class Subject:
         self.endpoint.handle_timeout(self.now)
         assert self.endpoint.poll_timeout() == NEVER, "something is left"
         assert not self.endpoint.time_wait_count
+
+
+def _is_reset(datagram: bytes) -> bool:
+    return len(datagram) > 1 and bool(datagram[1] & RST)
