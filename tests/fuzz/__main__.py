@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
+import importlib.util
 import random
 import sys
 import time
@@ -20,13 +22,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-try:
-    import atheris
-except ImportError:
-    atheris = None
+from tests.fuzz.inputs import draw
 
 Target = Callable[[bytes], None]
 
+_TARGETS: Final = {
+    "segment": ("tests.fuzz.codec", "codec_input"),
+    "endpoint": ("tests.fuzz.endpoint", "endpoint_input"),
+}
 _LONGEST: Final = 1000
 _LOOK_EVERY: Final = 256
 
@@ -34,12 +37,13 @@ _LOOK_EVERY: Final = 256
 def main() -> int:
     """Returns the exit status: 1 if an input failed."""
     arguments = _parser().parse_args()
-    guide = None if arguments.random else atheris
     if arguments.what == "corpus":
-        from tests.fuzz import corpus
-
+        corpus = importlib.import_module("tests.fuzz.corpus")
         print(f"{corpus.write(arguments.corpus or Path('corpus'))} inputs written")
         return 0
+    guide = None
+    if not arguments.random and importlib.util.find_spec("atheris") is not None:
+        guide = importlib.import_module("atheris")
     target = load(arguments.what, guide)
     if arguments.repeat:
         target(arguments.repeat.read_bytes())
@@ -55,10 +59,11 @@ def load(what: str, guide: ModuleType | None = None) -> Target:
     watched: AbstractContextManager[object] = nullcontext()
     if guide is not None:
         watched = guide.instrument_imports(include=["utcp.core"])
+    module, name = _TARGETS[what]
     with watched:
-        from tests.fuzz.codec import codec_input
-        from tests.fuzz.endpoint import endpoint_input
-    return {"segment": codec_input, "endpoint": endpoint_input}[what]
+        # Only what is imported from here on is instrumented.
+        target: Target = getattr(importlib.import_module(module), name)
+    return target
 
 
 def _guided(guide: ModuleType, target: Target, arguments: argparse.Namespace) -> int:
@@ -118,8 +123,6 @@ def rounds(
 ) -> int:
     """Try random inputs until there were `runs` or `seconds` have passed (0: no bound); returns
     how many. Raises Failure for the first that goes wrong."""
-    from tests.fuzz.inputs import draw
-
     rng = random.Random(seed)
     until = time.monotonic() + seconds if seconds else 0.0
     count = 0

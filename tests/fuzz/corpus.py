@@ -104,6 +104,8 @@ class Transcript:
             case 5:
                 if rng.random() < 0.2 and hasattr(self, "_conn"):
                     self._conn.write_eof()
+            case _:
+                pass
 
     def _peer_writes(self, size: int) -> None:
         if hasattr(self, "_conn"):

@@ -22,6 +22,18 @@ _LONGEST: Final = 200_000 * MS
 
 _FLAGS: Final = (ACK, ACK, ACK, ACK | PSH, ACK | PSH, ACK | FIN, ACK | FIN | PSH, SYN, SYN | ACK,
                  RST, RST | ACK, FIN, 0, ACK | SYN | FIN, ACK | 0xC0, SYN | 0xC0)  # fmt: skip
+_SEQUENCE_BY: Final = "----bb--b--s-b-w"
+_ACKNOWLEDGMENT_BY: Final = "------bs----bb-w"
+_OPTIONS: Final[tuple[Callable[[Play, Input], bytes], ...]] = (
+    lambda play, choose: play.options(val=-choose.byte()),
+    lambda play, choose: play.options(val=choose.short(), ecr=-choose.short()),
+    lambda play, choose: segment.timestamps_option(choose.word(), choose.word()),
+    lambda play, choose: b"",
+    lambda play, choose: segment.syn_options(
+        choose.short(), choose.byte(), True, (choose.word(), 0)
+    ),
+    lambda play, choose: play.options(ecr=-choose.byte()),
+)
 _WINDOWS: Final = (5000, 5000, 5000, 0, 1, 100, 65_535)
 
 
@@ -59,36 +71,15 @@ def _segment(play: Play, choose: Input) -> None:
 def _sequence(play: Play, kind: int, choose: Input) -> int:
     nxt = play.nxt
     conn = play.it.conn
-    adv = conn.rcv.rcv_adv if conn is not None else nxt
-    if kind < 4:
-        return nxt
-    match kind:
-        case 4:
-            return nxt + choose.byte()
-        case 5:
-            return nxt - choose.byte()
-        case 6:
-            return nxt - 1
-        case 7:
-            return adv
-        case 8:
-            return adv - choose.byte()
-        case 9:
-            return adv + 1
-        case 10:
-            return IRS
-        case 11:
-            return nxt + choose.short()
-        case 12:
-            return nxt + 0x8000_0000
-        case 13:
-            held = conn.rcv.reassembly.starts if conn is not None else []
-            return held[0] - choose.byte() if held else nxt
-        case 14:
-            held = conn.rcv.reassembly.ends if conn is not None else []
-            return held[-1] if held else nxt
-        case _:
-            return choose.word()
+    adv, first, last = nxt, nxt, nxt
+    if conn is not None:
+        adv = conn.rcv.rcv_adv
+        held = conn.rcv.reassembly
+        if held.starts:
+            first, last = held.starts[0], held.ends[-1]
+    by = _by(_SEQUENCE_BY, kind, choose)
+    return (nxt, nxt, nxt, nxt, nxt + by, nxt - by, nxt - 1, adv, adv - by, adv + 1, IRS, nxt + by,
+            nxt + 0x8000_0000, first - by, last, by)[kind]  # fmt: skip
 
 
 def _acknowledgment(play: Play, kind: int, choose: Input) -> int:
@@ -96,54 +87,34 @@ def _acknowledgment(play: Play, kind: int, choose: Input) -> int:
     if conn is None:
         return choose.word()
     snd = conn.snd
-    if kind < 5:
-        return snd.snd_nxt
-    match kind:
-        case 5:
-            return snd.snd_una
-        case 6:
-            return snd.snd_una + choose.byte()
-        case 7:
-            return snd.snd_una + choose.short()
-        case 8:
-            return snd.snd_una - 1
-        case 9:
-            return snd.snd_nxt + 1
-        case 10:
-            return snd.iss
-        case 11:
-            return snd.iss + 1
-        case 12:
-            return snd.snd_una - snd.max_snd_wnd - choose.byte()
-        case 13:
-            return snd.snd_nxt - choose.byte()
-        case 14:
-            return snd.snd_nxt + 0x8000_0000
-        case _:
+    una, nxt, iss = snd.snd_una, snd.snd_nxt, snd.iss
+    by = _by(_ACKNOWLEDGMENT_BY, kind, choose)
+    return (nxt, nxt, nxt, nxt, nxt, una, una + by, una + by, una - 1, nxt + 1, iss, iss + 1,
+            una - snd.max_snd_wnd - by, nxt - by, nxt + 0x8000_0000, by)[kind]  # fmt: skip
+
+
+def _by(sizes: str, kind: int, choose: Input) -> int:
+    """How far off: nothing, or a byte, a short or a word of the input."""
+    match sizes[kind]:
+        case "b":
+            return choose.byte()
+        case "s":
+            return choose.short()
+        case "w":
             return choose.word()
+        case _:
+            return 0
 
 
 def _options(play: Play, kind: int, choose: Input) -> bytes:
     if kind < 8:
         return play.options()
-    match kind:
-        case 8 | 9 | 10 | 11 | 12 | 13:
-            return play.options() + _sack(play, kind & 3, choose)
-        case 14:
-            return play.options(val=-choose.byte())
-        case 15:
-            return play.options(val=choose.short(), ecr=-choose.short())
-        case 16:
-            return segment.timestamps_option(choose.word(), choose.word())
-        case 17:
-            return b""
-        case 18:
-            return segment.syn_options(choose.short(), choose.byte(), True, (choose.word(), 0))
-        case 19:
-            return play.options(ecr=-choose.byte())
-        case _:
-            raw = choose.take(choose.byte() % 41)
-            return raw + bytes(-len(raw) % 4)
+    if kind < 14:
+        return play.options() + _sack(play, kind & 3, choose)
+    if kind > 19:
+        some = choose.take(choose.byte() % 41)
+        return some + bytes(-len(some) % 4)
+    return _OPTIONS[kind - 14](play, choose)
 
 
 def _sack(play: Play, count: int, choose: Input) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tests.fuzz.subject import PATTERN_IN, PEER, Subject
+from tests.fuzz.subject import PATTERN_IN, Subject
 from utcp.core import segment
 from utcp.core.segment import ACK, FIN, SYN
 from utcp.testing.clock import MS
