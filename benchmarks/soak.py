@@ -18,6 +18,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -142,7 +143,9 @@ class Soak:
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.2)
         timers = [one for one in getattr(loop, "_scheduled", ()) if not one.cancelled()]
-        records = sum(len(d.endpoint.connections()) + d.endpoint.time_wait_count for d in hub.drivers)
+        records = sum(
+            len(d.endpoint.connections()) + d.endpoint.time_wait_count for d in hub.drivers
+        )
         return held(len(asyncio.all_tasks()), len(timers), records)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -219,10 +222,8 @@ class Soak:
         writer.write(b"l")
         await reader.readexactly(1)
         writer.close()
-        try:
+        with suppress(OSError):
             await writer.wait_closed()
-        except OSError:
-            pass
 
 
 def main() -> int:

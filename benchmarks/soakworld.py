@@ -1,4 +1,4 @@
-"""The world of `benchmarks.soak --virtual`: one server, some clients, bad links, in virtual time."""
+"""The world of `benchmarks.soak --virtual`: one server, some clients, bad links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _LINK: Final = LinkConfig(
     loss=0.01, duplicate=0.005, reorder=0.01, reorder_ns=5 * MS,
 )  # fmt: skip
 # Idle ones are found out, so that all comes to an end within minutes of a rest.
-_CONFIG: Final = Config(keepalive=True, keepalive_idle=20.0, keepalive_interval=5.0, user_timeout=60)
+_CONFIG: Final = Config(
+    keepalive=True, keepalive_idle=20.0, keepalive_interval=5.0, user_timeout=60
+)
 
 
 class SoakWorld:
@@ -86,7 +88,7 @@ class SoakWorld:
                     if host is not self._server:
                         self.done[conn.reason.name.lower()] += 1
                     for part in (host._conns, host._events, host._apps):
-                        part.pop(key, None)  # type: ignore[attr-defined]
+                        part.pop(key, None)
             host.accepted.clear()
 
     def _held(self) -> tuple[int, int]:

@@ -34,6 +34,8 @@ SHORTER: Final = {
     "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
     "tests.attack.mutation": ["--list"],
+    "benchmarks.soak": ["--seconds", "3"],
+    "tests.fuzz": ["--runs", "500", "--random"],
 }
 
 

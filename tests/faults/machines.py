@@ -37,7 +37,7 @@ class Machine:
         self._world = world
         self._waiting: list[tuple[Hashable, bytes, int, int]] = []
         self.boot()
-        self.host = world.add(address, self)  # type: ignore[arg-type]  # poll_ready is narrower
+        self.host = world.add(address, self)
 
     def boot(self) -> None:
         """A process without any memory of the one before it."""

@@ -15,7 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,8 +109,7 @@ def test_a_peer_that_is_killed_is_a_time_out(factory: Any) -> None:
         await reader.readexactly(1_000_000)
         server.kill()
         with pytest.raises(TimeoutError):
-            while await reader.read(1 << 20):
-                pass
+            await reader.read(-1)
         with pytest.raises(OSError, match=r"timed out|lost|clos"):
             await sending
 
@@ -120,13 +119,13 @@ def test_a_peer_that_is_killed_is_a_time_out(factory: Any) -> None:
 
 @LOOPS
 def test_a_peer_that_is_started_again_is_a_reset(factory: Any) -> None:
-    async def main() -> None:
-        nonlocal server
+    async def main(servers: ExitStack) -> None:
+        server = servers.enter_context(serving())
         reader, writer = await utcp.open_connection("127.0.0.1", server.port)
         writer.write(b"hello")
         assert await reader.readexactly(5) == b"hello"
         server.kill()
-        server = Process(server.port)
+        servers.enter_context(serving(server.port))
         writer.write(b"again")
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(5)
@@ -135,11 +134,8 @@ def test_a_peer_that_is_started_again_is_a_reset(factory: Any) -> None:
         assert await reader.readexactly(5) == b"hello"
         writer.close()
 
-    server = Process()
-    try:
-        run(factory, main())
-    finally:
-        server.kill()
+    with ExitStack() as servers:
+        run(factory, main(servers))
 
 
 @LOOPS
@@ -160,8 +156,7 @@ def test_a_peer_that_is_stopped_and_continued_goes_on(factory: Any) -> None:
         got.update(await reader.readexactly(1_000_000))
         server.signal(signal.SIGSTOP)
         counters = writer.get_extra_info("counters")
-        while not counters.timeouts and counters.retransmitted_segments < 2:
-            got.update(await reader.read(1 << 20) if reader._buffer else b"")
+        while not counters.timeouts:  # noqa: ASYNC110 - the condition is about plain state
             await asyncio.sleep(0.01)
         server.signal(signal.SIGCONT)
         while data := await reader.read(1 << 20):

@@ -372,7 +372,7 @@ class Driver:
         self._timer = None
         self._timer_at = NEVER
         if late_ns > _LATE:
-            self._catch_up()
+            _catch_up(self)
         if self.closed:
             return
         self.endpoint.handle_timeout(monotonic_ns())
@@ -380,15 +380,6 @@ class Driver:
             self._rearm()
         self._heard = False
         self._wake_up()
-
-    def _catch_up(self) -> None:
-        """Take what came while the loop was held up: the answers that time-outs wait for may be
-        among it, and a kernel's TCP would have seen them in time."""
-        for _ in range(_CATCH_UP):
-            before = self._counters.datagrams_in
-            self._on_readable()
-            if self._counters.datagrams_in == before:
-                break
 
     def _wake_up(self) -> None:
         """A wake-up that brings no datagrams."""
@@ -457,11 +448,7 @@ class Driver:
 
     def unfinished(self) -> tuple[bool, bool]:
         """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
-        states = [c.state for c in self.endpoint.connections() if not is_abandoned(c)]
-        return (
-            any(state not in _ACKNOWLEDGED for state in states),
-            any(state is State.FIN_WAIT_2 for state in states),
-        )
+        return _unfinished(self.endpoint)
 
     def give_up(self) -> None:
         """Reset what is not finished, and close."""
@@ -487,3 +474,22 @@ class Driver:
             self._timer = None
         self.sock.close()
         self.hub.remove(self)
+
+
+def _catch_up(driver: Driver) -> None:
+    """Take what came while the loop was held up: the answers that time-outs wait for may be among
+    it, and a kernel's TCP would have seen them in time."""
+    counters = driver.endpoint.counters
+    for _ in range(_CATCH_UP):
+        before = counters.datagrams_in
+        driver._on_readable()
+        if counters.datagrams_in == before:
+            break
+
+
+def _unfinished(endpoint: Endpoint) -> tuple[bool, bool]:
+    states = [conn.state for conn in endpoint.connections() if not is_abandoned(conn)]
+    return (
+        any(state not in _ACKNOWLEDGED for state in states),
+        any(state is State.FIN_WAIT_2 for state in states),
+    )
