@@ -75,7 +75,12 @@ class Subject:
         endpoint = self.endpoint
         size = stride or max(1, len(data))
         datagrams = [data[at : at + size] for at in range(0, len(data), size)]
-        if self._delivery is not None:
+        conn = self.conn
+        if conn is not None and not conn.passive and conn.snd.snd_una == conn.snd.iss:
+            # Until our SYN is acknowledged, another may turn out to be the peer's.
+            self._delivery = None
+            self._adv = self._rx = 0
+        elif self._delivery is not None:
             self._delivery.before()
         replies = len(endpoint._agenda.replies)
         buffer = bytearray(data)
