@@ -35,6 +35,8 @@ SHORTER: Final = {
     "benchmarks.chaos": ["--seeds", "5"],
     "benchmarks.flood": ["--seconds", "0.2", "--connects", "2", "--rate", "200"],
     "tests.attack.mutation": ["--list"],
+    "benchmarks.soak": ["--seconds", "3"],
+    "tests.fuzz": ["--runs", "500", "--random"],
 }
 
 

@@ -35,6 +35,10 @@ __all__ = ["Driver", "Owner", "is_abandoned"]
 _BUDGET: Final = 4
 # A datagram up to this size, and alone, is taken for a message that somebody waits for.
 _MESSAGE: Final = 1200
+# A timer that comes so much later than it should, nanoseconds, was held up by the program; and
+# how many wake-ups' worth of datagrams are then looked at before time-outs are believed.
+_LATE: Final = 10_000_000
+_CATCH_UP: Final = 64
 _MS: Final = 1_000_000
 _MALFORMED_LOG_NS: Final = 1_000_000_000
 
@@ -246,6 +250,8 @@ class Driver:
 
     def _on_broken(self, exc: OSError) -> None:
         """The socket itself is unusable, for example closed behind our back: all ends here."""
+        if self.closed:
+            return
         self._loop.call_exception_handler(
             {"message": f"{self!r}: the UDP socket failed", "exception": exc}
         )
@@ -307,14 +313,17 @@ class Driver:
         out = self._stuck
         if out is None or self.closed:
             return
-        result = self._send(out.addr, out.data, out.segment_size, out.tos)
-        if result == WOULD_BLOCK:
-            return
-        self._stuck = None
-        self._loop.remove_writer(self.fd)
-        if result != SENT:
-            self._on_not_sent(out, result)
-        self.flush()
+        try:
+            result = self._send(out.addr, out.data, out.segment_size, out.tos)
+            if result == WOULD_BLOCK:
+                return
+            self._stuck = None
+            self._loop.remove_writer(self.fd)
+            if result != SENT:
+                self._on_not_sent(out, result)
+            self.flush()
+        except OSError as exc:
+            self._on_broken(exc)
 
     def written(self) -> None:
         """Send what the application has just caused: at once, or with the rest of this turn.
@@ -328,7 +337,14 @@ class Driver:
             self.soon()
         else:
             self._flushed = True
+            self._flush_now()
+
+    def _flush_now(self) -> None:
+        """Flush in the middle of somebody's call, who is not the one to hear of a broken socket."""
+        try:
             self.flush()
+        except OSError as exc:
+            self._loop.call_soon(self._on_broken, exc)
 
     def soon(self) -> None:
         """Deliver news and flush in the next turn of the loop."""
@@ -352,8 +368,11 @@ class Driver:
         self._timer = self._loop.call_later(delay_ms / 1000, self._on_timer)
 
     def _on_timer(self) -> None:
+        late_ns = monotonic_ns() - self._timer_at
         self._timer = None
         self._timer_at = NEVER
+        if late_ns > _LATE:
+            _catch_up(self)
         if self.closed:
             return
         self.endpoint.handle_timeout(monotonic_ns())
@@ -393,7 +412,7 @@ class Driver:
     def settle_down(self) -> None:
         """Send what there is and close at once, if nobody needs this driver."""
         if not self.running and not self.closed:
-            self.flush()
+            self._flush_now()
             if self.loose:
                 self._let_go()
 
@@ -429,11 +448,7 @@ class Driver:
 
     def unfinished(self) -> tuple[bool, bool]:
         """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
-        states = [c.state for c in self.endpoint.connections() if not is_abandoned(c)]
-        return (
-            any(state not in _ACKNOWLEDGED for state in states),
-            any(state is State.FIN_WAIT_2 for state in states),
-        )
+        return _unfinished(self.endpoint)
 
     def give_up(self) -> None:
         """Reset what is not finished, and close."""
@@ -442,7 +457,7 @@ class Driver:
         for conn in self.endpoint.connections():
             if conn.state not in _ACKNOWLEDGED:
                 conn.abort()
-        self.flush()
+        self._flush_now()
         self.close()
 
     def close(self) -> None:
@@ -459,3 +474,22 @@ class Driver:
             self._timer = None
         self.sock.close()
         self.hub.remove(self)
+
+
+def _catch_up(driver: Driver) -> None:
+    """Take what came while the loop was held up: the answers that time-outs wait for may be among
+    it, and a kernel's TCP would have seen them in time."""
+    counters = driver.endpoint.counters
+    for _ in range(_CATCH_UP):
+        before = counters.datagrams_in
+        driver._on_readable()
+        if counters.datagrams_in == before:
+            break
+
+
+def _unfinished(endpoint: Endpoint) -> tuple[bool, bool]:
+    states = [conn.state for conn in endpoint.connections() if not is_abandoned(conn)]
+    return (
+        any(state not in _ACKNOWLEDGED for state in states),
+        any(state is State.FIN_WAIT_2 for state in states),
+    )

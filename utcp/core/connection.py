@@ -287,10 +287,12 @@ class Connection:
         return size
 
     def watch_writable(self, level: int) -> None:
-        """Ask for WRITABLE, once, as soon as `buffered - sndbuf` is not above `level` bytes."""
-        self.writable_level = level
-        self.agenda.memory.note(self)
-        self.check_writable()
+        """Ask for WRITABLE, once, as soon as `buffered - sndbuf` is not above `level` bytes; it
+        does not come any more when the connection is over."""
+        if self.state is not CLOSED and self.state is not TIME_WAIT:
+            self.writable_level = level
+            self.agenda.memory.note(self)
+            self.check_writable()
 
     def write_eof(self) -> None:
         """Say that no more will be written: a FIN goes out behind what is queued. Reading goes on
