@@ -51,6 +51,8 @@ class Task:
     """At the same time: bulk, requests, churn, held."""
     write: int = BLOCK
     """bulk: bytes that are handed over in one call."""
+    longer: int = 1
+    """Times as long as others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,13 @@ def tasks() -> Iterator[Task]:
     ways = (PROTOCOL, Way("asyncio", "streams"))
     yield Task("connections/churn", "churn", ways, headline=True, connections=50)
     yield Task("connections/held", "held", connections=10_000)
-    for weighed in ("connection", "time-wait", "transfer"):
-        yield Task(f"memory/{weighed}", "memory", (Way("asyncio", "protocol"),))
+    ways = (Way("asyncio", "protocol"),)
+    for weighed in ("connection", "time-wait"):
+        yield Task(f"memory/{weighed}", "memory", ways, connections=450)
+    yield Task("memory/transfer", "memory", ways, longer=5)
     for count in (1, 10, 100, 1000):
-        yield Task(f"growth/connections/{count}", "bulk", connections=count)
+        name = f"growth/connections/{count}"
+        yield Task(name, "bulk", connections=count, write=64 << 10)
     for exponent in range(4, 21, 2):
         yield Task(f"growth/writes/{1 << exponent}", "bulk", write=1 << exponent)
 

@@ -48,6 +48,8 @@ class ServerSide(Side):
 
     over: threading.Event
     """Set when the work is done, and the server should report."""
+    started = False
+    """Whether the client has said that it starts."""
 
     def listening(self, address: Any, on_over: Callable[[], object] | None = None) -> None:
         """Tell where: anything that can be pickled. From now on, `over` may be set.
@@ -66,6 +68,7 @@ class ServerSide(Side):
         try:
             while self._pipe.recv() == "start":
                 self.meter.restart()
+                self.started = True
                 self._pipe.send("started")
         except EOFError:
             pass

@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.programs import answers, bulk, churn, echo, memory, requests
 from utcp.cli.loops import run
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
     from benchmarks.side import ClientSide, ServerSide
 
-_Serving = Callable[["AsyncioContestant", "ServerSide"], Awaitable[None]]
-_Asking = Callable[["AsyncioContestant", "ClientSide"], Awaitable[None]]
+_Serving = Callable[["AsyncioContestant", "ServerSide"], Coroutine[Any, Any, None]]
+_Asking = Callable[["AsyncioContestant", "ClientSide"], Coroutine[Any, Any, None]]
 
 _SERVING: Final[dict[str, _Serving]] = {"bulk": bulk.serve, "memory": memory.serve}
 _ASKING: Final[dict[str, _Asking]] = {

@@ -1,0 +1,2 @@
+NAMES = {}
+def draw_all(results, d): pass
