@@ -22,7 +22,8 @@ class Way(NamedTuple):
 
 PROTOCOL: Final = Way("uvloop", "protocol")
 _ALL_WAYS: Final = tuple(
-    Way(loop, api) for loop, api in product(("asyncio", "uvloop"), ("protocol", "buffered", "streams"))
+    Way(loop, api)
+    for loop, api in product(("asyncio", "uvloop"), ("protocol", "buffered", "streams"))
 )
 _WITHOUT_BUFFERED: Final = tuple(way for way in _ALL_WAYS if way.api != "buffered")
 
@@ -78,12 +79,16 @@ def tasks() -> Iterator[Task]:
     """Every task, in the order of the tables."""
     yield from _bulk()
     yield from _echo()
+    ways: tuple[Way, ...] = (PROTOCOL, Way("asyncio", "streams"))
     for count in (1, 10, 100, 1000):
-        ways = (PROTOCOL, Way("asyncio", "streams"))
         yield Task(
-            f"requests/{count}", "requests", ways, count in {1, 100}, message=1024, connections=count
+            f"requests/{count}",
+            "requests",
+            ways,
+            count in {1, 100},
+            message=1024,
+            connections=count,
         )
-    ways = (PROTOCOL, Way("asyncio", "streams"))
     yield Task("connections/churn", "churn", ways, headline=True, connections=50)
     yield Task("connections/held", "held", connections=10_000)
     ways = (Way("asyncio", "protocol"),)
@@ -125,7 +130,7 @@ def _bulk() -> Iterator[Task]:
 def _echo() -> Iterator[Task]:
     for message, beside in product((64, 1024), (False, True)):
         name = f"echo/{message}" + ("/beside-bulk" if beside else "")
-        ways = (PROTOCOL, Way("asyncio", "protocol"))
+        ways: tuple[Way, ...] = (PROTOCOL, Way("asyncio", "protocol"))
         if message == 64 and not beside:
             ways = _WITHOUT_BUFFERED
         headline = message == 64 and not beside

@@ -62,7 +62,8 @@ def _beside(contestant: str) -> Callable[[Cases], float]:
         others = [
             of(case, "MB_per_s")
             for case in cases.values()
-            if case["contestant"] == contestant and case["task"] in {"bulk/up/1448", "bulk/down/1448"}
+            if case["contestant"] == contestant
+            and case["task"] in {"bulk/up/1448", "bulk/down/1448"}
         ]
         if not others:
             raise KeyError(contestant)

@@ -54,9 +54,7 @@ class _CaseError(Exception):
     """A case cannot be finished."""
 
 
-def measure(
-    cases: Sequence[Case], plan: Plan, progress: Callable[[str], None]
-) -> list[Outcome]:
+def measure(cases: Sequence[Case], plan: Plan, progress: Callable[[str], None]) -> list[Outcome]:
     """Run everything; a case that fails says why, and the others go on."""
     outcomes = [Outcome(case, [], []) for case in cases]
     laps = [("all bytes", outcome) for outcome in outcomes if outcome.case.task.question == "bulk"]
@@ -121,7 +119,7 @@ def _on_core(
             contestant.serve(ServerSide(pipe, case, seconds, limit, every_byte))
     except EOFError:
         pass  # the runner has given up
-    except Exception as error:  # noqa: BLE001 (whatever it is, the runner tells it)
+    except Exception as error:
         pipe.send(_Failure(f"{'client' if role == 'ask' else 'server'}: {error!r}"))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
@@ -27,13 +28,15 @@ Figures = dict[str, float]
 class Side:
     """What both sides know."""
 
-    def __init__(self, pipe: Pipe, case: Case, seconds: float, limit: int, every_byte: bool) -> None:
+    def __init__(
+        self, pipe: Pipe, case: Case, seconds: float, limit: int, every_byte: bool
+    ) -> None:
         self.case = case
         self.task = case.task
         self.seconds = seconds
         """How long the work should take from `start`."""
         self.limit = limit
-        """Bytes after which a sender stops before its time is over: `Contestant.most_per_second`."""
+        """Bytes after which a sender stops, although its time is not over."""
         self.every_byte = every_byte
         """Whether a receiver should compare all bytes, or samples."""
         self.meter = Meter()
@@ -96,7 +99,5 @@ class ClientSide(Side):
         Returns when the server has reported too: connections should be open until then.
         """
         self._send(figures)
-        try:
+        with suppress(EOFError):
             self._pipe.recv()
-        except EOFError:
-            pass

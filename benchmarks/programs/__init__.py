@@ -1,11 +1,11 @@
 """The programs that asyncio's transports are measured with, as users would write them.
 
-    bulk.py      one or many connections move as much as they can
-    answers.py   the server of all others: what comes in whole goes back
-    echo.py      round trips, one after the other, also beside a transfer
-    requests.py  many connections ask at once
-    churn.py     open, exchange, close; and ten thousand held open
-    memory.py    what a connection and a TIME-WAIT record weigh, and a long transfer
+bulk.py      one or many connections move as much as they can
+answers.py   the server of all others: what comes in whole goes back
+echo.py      round trips, one after the other, also beside a transfer
+requests.py  many connections ask at once
+churn.py     open, exchange, close; and ten thousand held open
+memory.py    what a connection and a TIME-WAIT record weigh, and a long transfer
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from benchmarks.programs.ending import until_over
+from benchmarks.programs.common import until_over
 
 if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
@@ -56,7 +56,8 @@ async def serve(contestant: AsyncioContestant, side: ServerSide) -> None:
             while True:
                 writer.write(await reader.readexactly(size))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            # Cancelled when all is over; Python 3.11 would print that.
             writer.close()
 
     if side.case.way.api == "streams":

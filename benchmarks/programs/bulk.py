@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import Checker, blocks, resident
-from benchmarks.programs.ending import until_over
+from benchmarks.measure import Checker, blocks
+from benchmarks.programs.common import connect, until_over
 from benchmarks.side import Figures, Side
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ class _Mover(asyncio.BaseProtocol):
     """One end of a connection, however it is given what arrives."""
 
     def __init__(self, account: Account, *, client: bool) -> None:
-        self.made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._account = account
         self._client = client
@@ -85,7 +84,6 @@ class _Mover(asyncio.BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.made.set_result(None)
 
     def begin(self) -> None:
         """Send, if it is for this end to do so. The client's word is what the server waits for."""
@@ -106,16 +104,15 @@ class _Mover(asyncio.BaseProtocol):
     def eof_received(self) -> bool:
         self._eof = True
         if self._client or self._sent_all:
-            self._transport.close()
+            self._close()
         elif self._source is None:
             self.begin()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None or not self._eof:
+        if not self.over.done():
             self._account.failed(exc or ConnectionError("closed before all had arrived"))
-        self._account.settle(self._source, self._checker)
-        self.over.set_result(None)
+            self.over.set_result(None)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Something has arrived."""
@@ -142,7 +139,12 @@ class _Mover(asyncio.BaseProtocol):
         if self._client:
             self._transport.write_eof()
         elif self._eof:
-            self._transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._account.settle(self._source, self._checker)
+        self.over.set_result(None)
+        self._transport.close()
 
 
 class Mover(_Mover, asyncio.Protocol):
@@ -204,8 +206,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
         kind = _movers(side)
         movers = [kind(account, client=True) for _ in range(side.task.connections)]
         for mover in movers:
-            await contestant.create_connection(lambda mover=mover: mover, port, side.task)  # type: ignore[misc]
-            await mover.made
+            await connect(contestant, mover, port, side.task)
         side.start()
         for mover in movers:
             mover.begin()
@@ -215,7 +216,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
     side.report({**figures, "up": account.sent, "down": account.received})
 
 
-def _movers(side: Side) -> type[Mover] | type[BufferedMover]:
+def _movers(side: Side) -> type[Mover | BufferedMover]:
     return BufferedMover if side.case.way.api == "buffered" else Mover
 
 
@@ -233,7 +234,6 @@ async def _serve_streams(
         source = await (sending or _send(account, writer))
     account.settle(source, checker)
     writer.close()
-    await writer.wait_closed()
 
 
 async def _ask_streams(

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import blocks
+from benchmarks.programs.common import connect
 
 if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
@@ -65,7 +66,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
 
     async def protocol() -> None:
         visit = Visit(message, leave=True)
-        await contestant.create_connection(lambda: visit, port, task)
+        await connect(contestant, visit, port, task)
         await visit.answered
         await visit.over
 
@@ -95,7 +96,7 @@ async def hold(contestant: AsyncioContestant, side: ClientSide) -> None:
     side.start()
     for visit in visits:
         began_at = time.perf_counter()
-        await contestant.create_connection(lambda visit=visit: visit, port, task)  # type: ignore[misc]
+        await connect(contestant, visit, port, task)
         took.append(time.perf_counter() - began_at)
     began_at = time.perf_counter()
     for visit in visits:

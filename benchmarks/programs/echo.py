@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Stopwatch, blocks
+from benchmarks.programs.common import connect
 
 if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
@@ -88,7 +89,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
                 raise ValueError("another answer than the question")
     else:
         client = Asking(message, watch)
-        await contestant.create_connection(lambda: client, port, task)
+        await connect(contestant, client, port, task)
         if task.beside_bulk:
             await contestant.create_connection(Pouring, port, task)
         client.send()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.measure import resident
 from benchmarks.programs import bulk
-from benchmarks.programs.ending import until_over
+from benchmarks.programs.common import connect, until_over
 
 if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
@@ -70,7 +70,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
     async def open_all() -> list[Guest]:
         guests = [Guest(leave=leave) for _ in range(side.task.connections)]
         for guest in guests:
-            await contestant.create_connection(lambda guest=guest: guest, port, side.task)  # type: ignore[misc]
+            await connect(contestant, guest, port, side.task)
             if leave:
                 await guest.over
         await asyncio.sleep(_SETTLE)

@@ -8,6 +8,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import blocks, percentiles
+from benchmarks.programs.common import connect
 
 if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
@@ -80,7 +81,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
     else:
         clients = [Requesting(message, counter) for _ in range(task.connections)]
         for client in clients:
-            await contestant.create_connection(lambda client=client: client, port, task)  # type: ignore[misc]
+            await connect(contestant, client, port, task)
         _start(side, counter)
         for client in clients:
             client.send()
