@@ -22,7 +22,8 @@ class Way(NamedTuple):
 
 PROTOCOL: Final = Way("uvloop", "protocol")
 _ALL_WAYS: Final = tuple(
-    Way(loop, api) for loop, api in product(("asyncio", "uvloop"), ("protocol", "buffered", "streams"))
+    Way(loop, api)
+    for loop, api in product(("asyncio", "uvloop"), ("protocol", "buffered", "streams"))
 )
 _WITHOUT_BUFFERED: Final = tuple(way for way in _ALL_WAYS if way.api != "buffered")
 
@@ -51,6 +52,8 @@ class Task:
     """At the same time: bulk, requests, churn, held."""
     write: int = BLOCK
     """bulk: bytes that are handed over in one call."""
+    longer: int = 1
+    """Times as long as others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,25 @@ def tasks() -> Iterator[Task]:
     """Every task, in the order of the tables."""
     yield from _bulk()
     yield from _echo()
+    ways: tuple[Way, ...] = (PROTOCOL, Way("asyncio", "streams"))
     for count in (1, 10, 100, 1000):
-        ways = (PROTOCOL, Way("asyncio", "streams"))
         yield Task(
-            f"requests/{count}", "requests", ways, count in {1, 100}, message=1024, connections=count
+            f"requests/{count}",
+            "requests",
+            ways,
+            count in {1, 100},
+            message=1024,
+            connections=count,
         )
-    ways = (PROTOCOL, Way("asyncio", "streams"))
     yield Task("connections/churn", "churn", ways, headline=True, connections=50)
     yield Task("connections/held", "held", connections=10_000)
-    for weighed in ("connection", "time-wait", "transfer"):
-        yield Task(f"memory/{weighed}", "memory", (Way("asyncio", "protocol"),))
+    ways = (Way("asyncio", "protocol"),)
+    for weighed in ("connection", "time-wait"):
+        yield Task(f"memory/{weighed}", "memory", ways, connections=450)
+    yield Task("memory/transfer", "memory", ways, longer=5)
     for count in (1, 10, 100, 1000):
-        yield Task(f"growth/connections/{count}", "bulk", connections=count)
+        name = f"growth/connections/{count}"
+        yield Task(name, "bulk", connections=count, write=64 << 10)
     for exponent in range(4, 21, 2):
         yield Task(f"growth/writes/{1 << exponent}", "bulk", write=1 << exponent)
 
@@ -120,7 +130,7 @@ def _bulk() -> Iterator[Task]:
 def _echo() -> Iterator[Task]:
     for message, beside in product((64, 1024), (False, True)):
         name = f"echo/{message}" + ("/beside-bulk" if beside else "")
-        ways = (PROTOCOL, Way("asyncio", "protocol"))
+        ways: tuple[Way, ...] = (PROTOCOL, Way("asyncio", "protocol"))
         if message == 64 and not beside:
             ways = _WITHOUT_BUFFERED
         headline = message == 64 and not beside

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
@@ -27,13 +28,15 @@ Figures = dict[str, float]
 class Side:
     """What both sides know."""
 
-    def __init__(self, pipe: Pipe, case: Case, seconds: float, limit: int, every_byte: bool) -> None:
+    def __init__(
+        self, pipe: Pipe, case: Case, seconds: float, limit: int, every_byte: bool
+    ) -> None:
         self.case = case
         self.task = case.task
         self.seconds = seconds
         """How long the work should take from `start`."""
         self.limit = limit
-        """Bytes after which a sender stops before its time is over: `Contestant.most_per_second`."""
+        """Bytes after which a sender stops, although its time is not over."""
         self.every_byte = every_byte
         """Whether a receiver should compare all bytes, or samples."""
         self.meter = Meter()
@@ -48,6 +51,8 @@ class ServerSide(Side):
 
     over: threading.Event
     """Set when the work is done, and the server should report."""
+    started = False
+    """Whether the client has said that it starts."""
 
     def listening(self, address: Any, on_over: Callable[[], object] | None = None) -> None:
         """Tell where: anything that can be pickled. From now on, `over` may be set.
@@ -66,6 +71,7 @@ class ServerSide(Side):
         try:
             while self._pipe.recv() == "start":
                 self.meter.restart()
+                self.started = True
                 self._pipe.send("started")
         except EOFError:
             pass
@@ -93,7 +99,5 @@ class ClientSide(Side):
         Returns when the server has reported too: connections should be open until then.
         """
         self._send(figures)
-        try:
+        with suppress(EOFError):
             self._pipe.recv()
-        except EOFError:
-            pass

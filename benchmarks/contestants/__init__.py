@@ -61,7 +61,7 @@ class Contestant(ABC):
     """What tables call it."""
     encrypts: ClassVar[bool]
     most_per_second: ClassVar[int] = 0
-    """Bytes to send at most, for those that take all they are given and buffer it; 0: any number."""
+    """Bytes to send at most, for those that buffer all they are given; 0: any number."""
 
     def missing(self) -> str:
         """Why it cannot be measured here; empty if it can."""
@@ -84,8 +84,8 @@ class AsyncioContestant(Contestant):
     """Something with asyncio's calls, or calls that can be made to look like them.
 
     Calls for protocols are needed only if `ways` names "protocol" or "buffered". Readers and
-    writers may be any objects with `readexactly`, `read`, `write`, `drain`, `write_eof`, `close` and
-    `wait_closed`. A server returned must have `close`.
+    writers may be any objects with `readexactly`, `read`, `write`, `drain`, `write_eof`, `close`
+    and `wait_closed`.
     """
 
     async def create_server(self, factory: ProtocolFactory, task: Task) -> tuple[object, int]:

@@ -1,17 +1,17 @@
 """The programs that asyncio's transports are measured with, as users would write them.
 
-    bulk.py      one or many connections move as much as they can
-    answers.py   the server of all others: what comes in whole goes back
-    echo.py      round trips, one after the other, also beside a transfer
-    requests.py  many connections ask at once
-    churn.py     open, exchange, close; and ten thousand held open
-    memory.py    what a connection and a TIME-WAIT record weigh, and a long transfer
+bulk.py      one or many connections move as much as they can
+answers.py   the server of all others: what comes in whole goes back
+echo.py      round trips, one after the other, also beside a transfer
+requests.py  many connections ask at once
+churn.py     open, exchange, close; and ten thousand held open
+memory.py    what a connection and a TIME-WAIT record weigh, and a long transfer
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.programs import answers, bulk, churn, echo, memory, requests
 from utcp.cli.loops import run
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmarks.contestants import AsyncioContestant
     from benchmarks.side import ClientSide, ServerSide
 
-_Serving = Callable[["AsyncioContestant", "ServerSide"], Awaitable[None]]
-_Asking = Callable[["AsyncioContestant", "ClientSide"], Awaitable[None]]
+_Serving = Callable[["AsyncioContestant", "ServerSide"], Coroutine[Any, Any, None]]
+_Asking = Callable[["AsyncioContestant", "ClientSide"], Coroutine[Any, Any, None]]
 
 _SERVING: Final[dict[str, _Serving]] = {"bulk": bulk.serve, "memory": memory.serve}
 _ASKING: Final[dict[str, _Asking]] = {
