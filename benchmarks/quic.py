@@ -49,13 +49,13 @@ class Quic(AsyncioContestant):
         return [Way("uvloop", "streams")] if task.headline and task.question in _QUESTIONS else []
 
     async def start_server(self, callback: StreamCallback, task: Task) -> tuple[object, int]:
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Future[None]] = set()
 
         def on_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             # Each takes a function here, and makes no task of a coroutine.
             running = asyncio.ensure_future(callback(reader, _streams(reader, writer)[1]))
-            tasks.add(cast("asyncio.Task[None]", running))
-            running.add_done_callback(tasks.discard)  # type: ignore[arg-type]
+            tasks.add(running)
+            running.add_done_callback(tasks.discard)
 
         configuration = self._configuration(task, is_client=False)
         with TemporaryDirectory() as folder:

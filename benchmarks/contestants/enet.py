@@ -16,6 +16,8 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -193,24 +195,20 @@ def _request(side: ClientSide) -> None:
 
 
 def _listening(side: ServerSide) -> Any:
-    import enet  # noqa: PLC0415 (may be missing)
-
-    host = enet.Host(enet.Address(HOST.encode(), 0), side.task.connections, 1, 0, 0)
+    host = _enet().Host(_enet().Address(HOST.encode(), 0), side.task.connections, 1, 0, 0)
     side.listening(host.address.port)
     return host
 
 
 def _connected(side: ClientSide) -> tuple[Any, list[Any]]:
     """A host with so many peers, all connected to the server."""
-    import enet  # noqa: PLC0415
-
-    host = enet.Host(None, side.task.connections, 1, 0, 0)
-    address = enet.Address(HOST.encode(), side.address())
+    host = _enet().Host(None, side.task.connections, 1, 0, 0)
+    address = _enet().Address(HOST.encode(), side.address())
     peers = [host.connect(address, 1) for _ in range(side.task.connections)]
     give_up_at = time.perf_counter() + _PATIENCE_S
     waiting = len(peers)
     while waiting:
-        waiting -= host.service(_TURN_MS).type == enet.EVENT_TYPE_CONNECT
+        waiting -= host.service(_TURN_MS).type == _enet().EVENT_TYPE_CONNECT
         if time.perf_counter() > give_up_at:
             raise TimeoutError("no connection")
     return host, peers
@@ -218,8 +216,7 @@ def _connected(side: ClientSide) -> tuple[Any, list[Any]]:
 
 def _received(host: Any) -> list[tuple[Any, bytes]]:
     """Packets that are there, or come within a moment, and from whom."""
-    import enet  # noqa: PLC0415
-
+    enet = _enet()
     found = []
     event = host.service(_TURN_MS)
     while event is not None and event.type != enet.EVENT_TYPE_NONE:
@@ -232,9 +229,13 @@ def _received(host: Any) -> list[tuple[Any, bytes]]:
 
 
 def _send(peer: Any, data: bytes) -> None:
-    import enet  # noqa: PLC0415
-
+    enet = _enet()
     peer.send(0, enet.Packet(data, enet.PACKET_FLAG_RELIABLE))
+
+
+@cache
+def _enet() -> Any:
+    return import_module("enet")
 
 
 CONTESTANT = Enet()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
@@ -119,10 +120,9 @@ def _streams(channel: Any) -> Streams:
 
 
 def _connection() -> Any:
-    from aiortc import RTCConfiguration, RTCPeerConnection  # noqa: PLC0415 (may be missing)
-
     asyncio.get_running_loop().set_exception_handler(_complain)
-    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    aiortc = import_module("aiortc")
+    return aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -136,9 +136,8 @@ def _write(writer: asyncio.StreamWriter, description: Any) -> None:
 
 
 async def _read(reader: asyncio.StreamReader) -> Any:
-    from aiortc import RTCSessionDescription  # noqa: PLC0415
-
-    return RTCSessionDescription(**json.loads(await reader.readline()))
+    description = json.loads(await reader.readline())
+    return import_module("aiortc").RTCSessionDescription(**description)
 
 
 CONTESTANT = Sctp()

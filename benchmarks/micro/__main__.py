@@ -16,9 +16,7 @@ def main() -> int:
     """Returns the exit status: 1 if a case failed."""
     arguments = _parser().parse_args()
     cases = [
-        case
-        for case in all_cases()
-        if any(part in case.name for part in arguments.only or [""])
+        case for case in all_cases() if any(part in case.name for part in arguments.only or [""])
     ]
     if arguments.list:
         print("\n".join(case.name for case in cases))

@@ -24,7 +24,7 @@ def main(name: str, steps: int, capacity: int) -> None:
     """Measure once."""
     if not name.startswith("driver/"):
         only_core()
-    from benchmarks.micro.cases import find
+    from benchmarks.micro.cases import find  # noqa: PLC0415 (imports utcp)
 
     run = find(name).prepare(capacity)
     # What is there stays: no collection has to look at it.
