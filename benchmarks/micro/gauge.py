@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.micro.cases import Case
+from benchmarks.micro.worker import PORTIONS
 
 ROOT: Final = Path(__file__).parents[2]
 BASE: Final = 20
-"""Steps of the base line that is subtracted."""
+"""Steps of the base line that is subtracted; like all numbers of steps, a multiple of PORTIONS."""
 _COLLECTED: Final = re.compile(r"Collected : (\d+)")
 _PATIENCE: Final = 600
 
@@ -77,7 +78,7 @@ def measure(
         for _ in range(runs):
             for tree in trees:
                 try:
-                    times.setdefault((case, tree), []).append(_time(case, tree))
+                    times.setdefault((case, tree), []).extend(_times(case, tree))
                 except ValueError as error:
                     failed[case, tree] = str(error)
     # How busy the machine is does not matter to these.
@@ -95,11 +96,11 @@ def measure(
     }
 
 
-def _time(case: Case, tree: Tree) -> float:
-    """Nanoseconds per unit."""
+def _times(case: Case, tree: Tree) -> list[float]:
+    """Nanoseconds of CPU per unit, of each portion of a run."""
     steps = case.steps + BASE
-    done = _worker([], case, tree, steps)
-    return int(done.stdout) / steps / case.units
+    units = steps // PORTIONS * case.units
+    return [int(word) / units for word in _worker([], case, tree, steps).stdout.split()]
 
 
 def _instructions(case: Case, tree: Tree, progress: Callable[[str], None]) -> float:

@@ -15,7 +15,7 @@ Results = dict[tuple[Case, Tree], Figures | str]
 
 def show(results: Results, trees: list[Tree]) -> None:
     """Print the table: with two trees both, and the ratio of this one to the other."""
-    table = Table(title="Per unit: least and median time, and instructions")
+    table = Table(title="Per unit: least and median CPU time, and instructions")
     table.add_column("case", no_wrap=True)
     table.add_column("per")
     for tree in trees:
