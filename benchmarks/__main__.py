@@ -52,7 +52,8 @@ def _measure(arguments: argparse.Namespace) -> Results:
     plan = runner.Plan(arguments.runs or 3, arguments.seconds)
     if arguments.quick:
         plan = runner.Plan(arguments.runs or 1, min(arguments.seconds, 0.05), quick=True)
-    return report.results(runner.measure(chosen, plan, progress), skipped)
+    outcomes = runner.measure(chosen, plan, progress)
+    return report.results(outcomes, skipped, complete=not arguments.only)
 
 
 def _choose(arguments: argparse.Namespace) -> tuple[list[cases.Case], dict[str, str]]:

@@ -27,19 +27,18 @@ class Goal:
 
 
 def table(results: dict[str, Any]) -> Table:
-    """The goals that can be judged by these results, and those that cannot."""
+    """The goals that these results can judge; if they should be complete, also the others."""
     cases = {case["name"]: case for case in results["cases"] if case["figures"]}
     rows = []
     for goal in GOALS:
         try:
             value = goal.reached(cases)
         except KeyError:
-            rows.append([goal.what, goal.wanted, "", "not measured"])
+            if results["complete"]:
+                rows.append([goal.what, goal.wanted, "", "not measured"])
             continue
         met = value >= goal.target if goal.at_least else value <= goal.target
         rows.append([goal.what, goal.wanted, f"{value:,.2f}", "yes" if met else "NO"])
-    if all(row[-1] == "not measured" for row in rows):
-        rows = []
     return "Goals", ["", "goal", "reached", "met"], rows
 
 

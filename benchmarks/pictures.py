@@ -129,12 +129,13 @@ def _curves(
             lines.setdefault((case["contestant"], way), []).append(case)
     if not lines:
         return None
+    ticker = importlib.import_module("matplotlib.ticker")
     figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.4), squeeze=False)
     styles = dict(zip(dict.fromkeys(way for _, way in lines), ("-", "--", ":"), strict=False))
     for axis, (unit, read) in zip(axes[0], panels.items(), strict=True):
         for (name, way), each in lines.items():
             axis.plot(
-                [int(case["task"].rpartition("/")[2]) for case in each],
+                [_place(case) for case in each],
                 [read(case) for case in each],
                 color=_COLORS[[*titles].index(name) % len(_COLORS)],
                 linestyle=styles.get(way, "-."),
@@ -144,11 +145,20 @@ def _curves(
             )
         axis.set_xscale("log")
         axis.set_yscale("log")
+        places = sorted({_place(case) for each in lines.values() for case in each})
+        axis.set_xticks(places, [f"{place:,}" for place in places])
+        axis.xaxis.minorticks_off()
+        for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            which(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
         axis.set_xlabel(label)
         axis.set_ylabel(unit)
         axis.grid(alpha=0.3, which="both")
     axes[0][0].legend(fontsize=8)
     return figure
+
+
+def _place(case: Any) -> int:
+    return int(case["task"].rpartition("/")[2])
 
 
 def _rate(case: Any) -> float:

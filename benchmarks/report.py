@@ -25,11 +25,12 @@ _WIDTH: Final = 170
 Results = dict[str, Any]
 
 
-def results(outcomes: Sequence[Outcome], skipped: dict[str, str]) -> Results:
-    """What is saved."""
+def results(outcomes: Sequence[Outcome], skipped: dict[str, str], *, complete: bool) -> Results:
+    """What is saved. `complete` if all was to be measured."""
     everybody = contestants.all_contestants()
     return {
         "machine": machine.describe(),
+        "complete": complete,
         "contestants": {
             name: {"title": one.title, "encrypts": one.encrypts, "skipped": skipped.get(name, "")}
             for name, one in everybody.items()
