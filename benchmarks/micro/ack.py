@@ -12,10 +12,9 @@ from utcp.core.segment import ACK, SYN, Segment
 
 MSS: Final = 1448
 _MS: Final = 1_000_000
-_RTT: Final = 20 * _MS
+_RTT: Final = _MS // 2  # so short that nothing is paced: what an ACK permits is sent at once
 _IRS: Final = 1_000
 _WSCALE: Final = 14
-_BLOCK: Final = bytes(64 * MSS)
 
 
 class Sender:
@@ -23,23 +22,23 @@ class Sender:
 
     def __init__(self, flight: int) -> None:
         """Brings it to `flight` segments in flight."""
-        # Not paced: what an ACK permits is sent when it comes.
-        config = Config(pacing=False, send_buffer=1 << 30, mtu_probing=False)
+        config = Config(send_buffer=1 << 30, mtu_probing=False, initial_window=min(flight, 1000))
         self.now = START
         self.endpoint = Endpoint(config, ENTROPY)
         self.conn = self.endpoint.connect(self.now, SERVER)
         self._seg = Segment()
         self._ts_val = 0
-        self._sent()
+        self._send()
         self.una = self._seg.seq32 + 1
         self._receive(SYN | ACK, segment.syn_options(MSS + 12, _WSCALE, True, (1, self._ts_val)))
-        self.nxt = self.una
-        while self.nxt - self.una < flight * MSS:
-            self._fill(flight)
-            if self.nxt - self.una < flight * MSS:
-                self.now += _RTT
-                self.una = self.nxt
-                self.ack(self.una)
+        self._fill(flight * MSS)
+        while self.conn.unsent:
+            # Slow start: with an ACK for each burst, twice as many the next time.
+            self.now += _RTT
+            nxt = self.una + self.conn.buffered - self.conn.unsent
+            while self.una < nxt:
+                self.ack(min(nxt, self.una + 44 * MSS))
+            self._fill(flight * MSS)
         self.now += _RTT
 
     def ack(self, upto: int) -> None:
@@ -62,26 +61,15 @@ class Sender:
 
         return run
 
-    def _fill(self, flight: int) -> None:
-        """Send what may be sent, but no more than is wanted."""
-        while self.nxt - self.una < flight * MSS:
-            room = flight * MSS - (self.nxt - self.una)
-            self.conn.write(_BLOCK[:room])
-            before = self.nxt
-            self.nxt += self._sent()
-            if self.nxt - before < min(room, len(_BLOCK)):
-                return
+    def _fill(self, wanted: int) -> None:
+        """Have so many bytes on the way, or to be sent; and send what may be sent."""
+        self.conn.write(bytes(wanted - self.conn.buffered))
+        self._send()
 
-    def _sent(self) -> int:
-        """Send; returns how many bytes of payload."""
-        total = 0
+    def _send(self) -> None:
         while (out := self.endpoint.poll_transmit(self.now)) is not None:
-            for at in range(0, len(out.data), out.segment_size):
-                end = min(at + out.segment_size, len(out.data))
-                self._seg.parse(out.data, at, end)
-                self._ts_val = self._seg.ts_val
-                total += end - self._seg.payload_at
-        return total
+            self._seg.parse(out.data, 0, min(out.segment_size, len(out.data)))
+            self._ts_val = self._seg.ts_val
 
     def _receive(self, flags: int, options: bytes) -> None:
         seq = _IRS + (not flags & SYN)

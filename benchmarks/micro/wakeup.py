@@ -12,16 +12,18 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.micro.pair import CLIENT, ENTROPY, SERVER, WARM, Pair, WakeUp
 from utcp import Config
 from utcp.aio import driver as driver_module
 from utcp.aio.driver import Driver
-from utcp.aio.hub import Hub
 from utcp.aio.server import Server
 from utcp.core import Endpoint, Transmit
 from utcp.udp import SENT, UdpSocket
+
+if TYPE_CHECKING:
+    from utcp.aio.hub import Hub
 
 
 class Idle:
@@ -35,9 +37,6 @@ class Idle:
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
         self.readable = callback
 
-    def remove_reader(self, fd: Any) -> None:
-        """At the end."""
-
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
         self.timer = callback
         return self
@@ -48,10 +47,6 @@ class Idle:
 
     def cancel(self) -> None:
         """Of what `call_later` and `call_soon` returned."""
-
-    def time(self) -> float:
-        """So late that the end waits for nobody."""
-        return 1e9
 
     def get_debug(self) -> bool:
         return False
@@ -133,7 +128,8 @@ class Served:
         self._sock = Silent(CLIENT)
         endpoint = Endpoint(Config(), ENTROPY)
         sock = cast("UdpSocket", self._sock)
-        self._driver = Driver(Hub(loop), sock, endpoint, Config())
+        hub = SimpleNamespace(loop=loop, drivers=set(), closing=False)
+        self._driver = Driver(cast("Hub", hub), sock, endpoint, Config())
         self._server = Server(loop, [self._driver], factory, 100)
         self._server.listen()
         self._log = pair.server.log
@@ -151,6 +147,12 @@ class Served:
             self._wake(event)
         if end == len(self._log):
             assert self._sock.bytes_out == self._expected, "the replay went another way"
+
+    def close(self) -> None:
+        """End without a warning that something was left open."""
+        self._server.abort_clients()
+        while self._loop.soon:
+            self._loop.soon.pop(0)()
 
     def _wake(self, event: WakeUp) -> None:
         loop = self._loop
