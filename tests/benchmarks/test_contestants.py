@@ -26,14 +26,15 @@ def test_what_is_missing_is_said(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("task", TASKS)
-def test_each_task(name: str, task: str) -> None:
+def test_each_task(name: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = contestants.contestant(name)
     if why := one.missing():
         pytest.skip(why)
     cases = [case for case in all_cases([one]) if case.task.name == task]
     if not cases:
         pytest.skip("takes no part")
-    plan = runner.Plan(runs=1, seconds=0.02, quick=True)
+    monkeypatch.setattr(runner, "_VERIFIED", 1 << 18)
+    plan = runner.Plan(runs=1, seconds=0.005, quick=True)
     for outcome in runner.measure(cases, plan, lambda _: None):
         assert not outcome.failures
         (figures,) = outcome.runs
