@@ -113,7 +113,7 @@ def _held(cases: list[Any], titles: dict[str, str]) -> tuple[list[str], list[lis
     head = [
         "",
         "connections",
-        "server's memory for each, bytes",
+        "server's memory for each, bytes (after the echo)",
         "to open the first 1 %, µs",
         "the last 1 %",
         "all, s",
@@ -123,7 +123,7 @@ def _held(cases: list[Any], titles: dict[str, str]) -> tuple[list[str], list[lis
         [
             f"{titles[case['contestant']]}, {_way(case)}",
             f"{of(case, 'count'):,.0f}",
-            f"{of(case, 'rss_each'):,.0f}",
+            f"{of(case, 'rss_each'):,.0f} ({of(case, 'rss_each_used'):,.0f})",
             f"{of(case, 'first_us'):,.0f}",
             f"{of(case, 'last_us'):,.0f}",
             f"{of(case, 'open_s'):.1f}",

@@ -98,6 +98,7 @@ async def hold(contestant: AsyncioContestant, side: ClientSide) -> None:
         began_at = time.perf_counter()
         await connect(contestant, visit, port, task)
         took.append(time.perf_counter() - began_at)
+    side.mark()
     began_at = time.perf_counter()
     for visit in visits:
         visit.send()
