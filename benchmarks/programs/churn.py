@@ -78,7 +78,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
 
     async def worker() -> int:
         count = 0
-        while time.perf_counter() < end_at:
+        while not count or time.perf_counter() < end_at:
             await once()
             count += 1
         return count
