@@ -31,7 +31,8 @@ def combine(task: Task, asked: Figures, served: Figures) -> Figures:
         for side in ("client", "server"):
             figures[f"{side}_cpu_s_per_1000"] = figures[f"{side}_cpu_s"] * 1000 / count
     if task.question == "held":
-        figures["rss_each"] = served["rss_grown"] / count
+        figures["rss_each"] = served["rss_idle"] / count
+        figures["rss_each_used"] = served["rss_grown"] / count
     if task.question == "memory" and count:
         figures["traced_each"] = served["traced_grown"] / count
     for name in ("rss_early", "rss_most"):

@@ -71,7 +71,7 @@ class Checker:
 
 
 class Stopwatch:
-    """Times round trips for `seconds`; the first few hundred do not count.
+    """Times round trips for `seconds`; the first ones, up to 200, do not count.
 
     `on_warm` is called when they are over: `ClientSide.start`.
     """
@@ -79,7 +79,7 @@ class Stopwatch:
     def __init__(self, seconds: float, on_warm: Callable[[], object]) -> None:
         self._seconds = seconds
         self._on_warm = on_warm
-        self._left = _WARM_UP
+        self._left = min(_WARM_UP, int(_WARM_UP * seconds) + 1)
         self._trips = array("q")
         self._started_at = self._end_at = 0
 

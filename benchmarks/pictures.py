@@ -146,7 +146,7 @@ def _curves(
         axis.set_xscale("log")
         axis.set_yscale("log")
         places = sorted({_place(case) for each in lines.values() for case in each})
-        axis.set_xticks(places, [f"{place:,}" for place in places])
+        axis.set_xticks(places, [_short(place) for place in places])
         axis.xaxis.minorticks_off()
         for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             which(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
@@ -155,6 +155,13 @@ def _curves(
         axis.grid(alpha=0.3, which="both")
     axes[0][0].legend(fontsize=8)
     return figure
+
+
+def _short(number: int) -> str:
+    for unit, size in (("M", 1 << 20), ("k", 1 << 10)):
+        if number >= size:
+            return f"{number // size}{unit}" if not number % size else f"{number:,}"
+    return str(number)
 
 
 def _place(case: Any) -> int:

@@ -67,7 +67,9 @@ def show(results: Results, *, goals_only: bool = False) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    shown = [] if goals_only else tables.all_tables(results)
+    shown = []
+    if not goals_only:
+        shown = [*tables.main_tables(results), *tables.other_tables(results)]
     for title, head, rows in [*shown, goals.table(results)]:
         table = Table(title=title)
         for index, name in enumerate(head):
@@ -87,7 +89,7 @@ def markdown(results: Results) -> str:
         f"![{text}]({os.path.relpath(PICTURES / name, README.parent)}.svg)"
         for name, text in pictures.NAMES.items()
     ] + [""]
-    for title, head, rows in [*tables.all_tables(results), goals.table(results)]:
+    for title, head, rows in [*tables.main_tables(results), goals.table(results)]:
         if not rows:
             continue
         lines += [f"**{title}**", "", _row(head), _row(["---"] + ["---:"] * (len(head) - 1))]

@@ -6,6 +6,7 @@ Server and client are processes of their own, each on its own core, each with a 
     listening(address) -------->        -------------------> address()
                                         <------------------- start()    connections are there
     meter restarts     <--------        -------------------> meter restarts
+    meter is read      <--------        <------------------- mark()     if there are two parts
                                         <------------------- report(figures)
     over               <--------
     report(figures)    -------->        -- pipes close ----> report returns
@@ -51,6 +52,8 @@ class ServerSide(Side):
 
     over: threading.Event
     """Set when the work is done, and the server should report."""
+    marked: Figures
+    """What the meter said when the client called `mark`."""
     started = False
     """Whether the client has said that it starts."""
 
@@ -60,6 +63,7 @@ class ServerSide(Side):
         `on_over` is called in another thread when it is.
         """
         self.over = threading.Event()
+        self.marked = {}
         self._pipe.send(address)
         threading.Thread(target=self._obey, args=(on_over,), daemon=True).start()
 
@@ -69,10 +73,13 @@ class ServerSide(Side):
 
     def _obey(self, on_over: Callable[[], object] | None) -> None:
         try:
-            while self._pipe.recv() == "start":
-                self.meter.restart()
-                self.started = True
-                self._pipe.send("started")
+            while (word := self._pipe.recv()) != "over":
+                if word == "start":
+                    self.meter.restart()
+                    self.started = True
+                else:
+                    self.marked = self.meter.read()
+                self._pipe.send("done")
         except EOFError:
             pass
         self.over.set()
@@ -92,6 +99,11 @@ class ClientSide(Side):
         self._pipe.send("start")
         self._pipe.recv()
         self.meter.restart()
+
+    def mark(self) -> None:
+        """The first part is done: have the server read its meter."""
+        self._pipe.send("mark")
+        self._pipe.recv()
 
     def report(self, figures: Figures) -> None:
         """Say what was measured. CPU time, seconds since `start` and memory are added.

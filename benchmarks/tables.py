@@ -12,41 +12,50 @@ Table = tuple[str, list[str], list[list[str]]]
 _OWN: Final = ("utcp", "tcp", "raw")
 
 
-def all_tables(results: dict[str, Any]) -> list[Table]:
-    """Those that have rows are worth showing."""
+_HEAD: Final = ["", "utcp", "kernel TCP", "ratio", "plain UDP sockets"]
+
+
+def main_tables(results: dict[str, Any]) -> list[Table]:
+    """What README.md shows. Those that have rows are worth showing."""
     cases = [case for case in results["cases"] if case["figures"]]
     titles = {name: one["title"] for name, one in results["contestants"].items()}
-    head = ["", "utcp", "kernel TCP", "ratio", "plain UDP sockets"]
     return [
         ("utcp and others, each in its fastest way", *_everybody(results, cases, titles)),
         (
             "Throughput of one connection, MB/s (median, range; CPU s/GB of client + server)",
-            head,
+            _HEAD,
             _compared(cases, "bulk/", "MB_per_s", _throughput),
         ),
         (
             "Round trip, µs (median; 99th percentile; 99.9th)",
-            head,
+            _HEAD,
             _compared(cases, "echo/", "p50_us", _latency),
         ),
+        ("Connections held open", *_held(cases, titles)),
+        ("Memory of the server", ["", "bytes"], _memory(cases)),
+    ]
+
+
+def other_tables(results: dict[str, Any]) -> list[Table]:
+    """What the pictures show, too."""
+    cases = [case for case in results["cases"] if case["figures"]]
+    return [
         (
             "Requests of 1 KiB with answers of 1 KiB, by connections, per second "
             "(median, range; CPU ms for 1,000, client + server)",
-            head[:-1],
-            _compared(cases, "requests/", "per_s", _per_second)[0:],
+            _HEAD[:-1],
+            _compared(cases, "requests/", "per_s", _per_second),
         ),
         (
             "Open, exchange 64 bytes, close, 50 at a time: per second "
             "(median, range; CPU ms for 1,000, client + server)",
-            head[:-1],
+            _HEAD[:-1],
             _compared(cases, "connections/churn", "per_s", _per_second),
         ),
-        ("Connections held open", *_held(cases, titles)),
-        ("Memory of the server", ["", "bytes"], _memory(cases)),
         (
             "Growth: MB/s by connections and by bytes a write "
             "(median, range; CPU s/GB of client + server)",
-            head[:-1],
+            _HEAD[:-1],
             _compared(cases, "growth/", "MB_per_s", _throughput),
         ),
     ]
@@ -113,7 +122,7 @@ def _held(cases: list[Any], titles: dict[str, str]) -> tuple[list[str], list[lis
     head = [
         "",
         "connections",
-        "server's memory for each, bytes",
+        "server's memory for each, bytes (after the echo)",
         "to open the first 1 %, µs",
         "the last 1 %",
         "all, s",
@@ -123,7 +132,7 @@ def _held(cases: list[Any], titles: dict[str, str]) -> tuple[list[str], list[lis
         [
             f"{titles[case['contestant']]}, {_way(case)}",
             f"{of(case, 'count'):,.0f}",
-            f"{of(case, 'rss_each'):,.0f}",
+            f"{of(case, 'rss_each'):,.0f} ({of(case, 'rss_each_used'):,.0f})",
             f"{of(case, 'first_us'):,.0f}",
             f"{of(case, 'last_us'):,.0f}",
             f"{of(case, 'open_s'):.1f}",

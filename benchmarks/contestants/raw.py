@@ -85,7 +85,7 @@ def _send(side: ClientSide, sock: socket.socket) -> None:
     sock.connect((HOST, port))
     side.start()
     end_at, sent = time.perf_counter() + side.seconds, 0
-    while time.perf_counter() < end_at and sent < side.limit:
+    while not sent or (time.perf_counter() < end_at and sent < side.limit):
         start = sent % period
         sent += sock.sendmsg([data[start : start + burst]], ancillary)
         if not credit:

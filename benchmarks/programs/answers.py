@@ -65,5 +65,6 @@ async def serve(contestant: AsyncioContestant, side: ServerSide) -> None:
     else:
         server, port = await contestant.create_server(protocol, side.task)
     await until_over(side, port)
-    side.report({"sunk": Sink.count})
+    idle = {"rss_idle": side.marked["rss_grown"]} if side.marked else {}
+    side.report({"sunk": Sink.count, **idle})
     del server

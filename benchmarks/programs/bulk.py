@@ -61,8 +61,8 @@ class Source:
         self._end_at = time.perf_counter() + account.seconds
 
     def piece(self) -> bytes:
-        """The next one, empty if it is enough."""
-        if self.sent >= self._limit or time.perf_counter() >= self._end_at:
+        """The next one, empty if it is enough. There is one at least."""
+        if self.sent and (self.sent >= self._limit or time.perf_counter() >= self._end_at):
             return b""
         piece = self._pieces[self.sent // self._size % len(self._pieces)]
         self.sent += self._size

@@ -78,7 +78,7 @@ async def ask(contestant: AsyncioContestant, side: ClientSide) -> None:
 
     async def worker() -> int:
         count = 0
-        while time.perf_counter() < end_at:
+        while not count or time.perf_counter() < end_at:
             await once()
             count += 1
         return count
@@ -98,6 +98,7 @@ async def hold(contestant: AsyncioContestant, side: ClientSide) -> None:
         began_at = time.perf_counter()
         await connect(contestant, visit, port, task)
         took.append(time.perf_counter() - began_at)
+    side.mark()
     began_at = time.perf_counter()
     for visit in visits:
         visit.send()

@@ -92,6 +92,7 @@ async def _serve_transfer(contestant: AsyncioContestant, side: ServerSide) -> No
                 samples.append(resident())
 
     def read() -> Figures:
+        samples.append(resident())
         early = samples[: len(samples) // 10 + 1]
         return {"rss_early": max(early), "rss_most": max(samples)}
 
