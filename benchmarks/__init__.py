@@ -1,17 +1,16 @@
-"""utcp beside kernel TCP: the same program text, the same event loop, two processes, loopback.
+"""utcp beside kernel TCP and others: real processes and sockets, the same program text for all.
 
-`python -m benchmarks --help` says how to run them. One file per question:
-
-    bulk.py        how many bytes a second through one connection
-    echo.py        how long 64 bytes take to go and come back
-    memory.py      what a connection, a TIME-WAIT record and a long transfer cost in memory
-    raw.py         what plain UDP sockets with GSO and GRO reach in Python: the ceiling
+`python -m benchmarks --help` says how to run them.
 
     cases.py       the list of what is measured
-    transports.py  the two contestants, behind the same four calls
+    contestants/   who is measured, one file each
+    programs/      the programs, as users of asyncio write them, one file per question
+    side.py        what a measured process and the runner tell each other
     runner.py      pairs of processes, several runs, interleaved
-    machine.py     where it was measured
-    report.py      table, JSON and the part of README.md that shows numbers
+    measure.py     what one process can say of itself, and the bytes that are sent
+    figures.py     the figures of one run, and of several
+    tables.py, pictures.py, goals.py, report.py, machine.py
+                   the results: tables, pictures, what is to be reached, JSON and README.md, where
 
 Beside a flood of forged SYNs or garbage, with SYN cookies and without:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,8 +22,19 @@ def describe() -> dict[str, str | int]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": _version("uvloop"),
         "utcp": _version("utcp"),
+        "date": time.strftime("%Y-%m-%d"),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
     }
+
+
+def sentence(machine: dict[str, str | int]) -> str:
+    """The same in words."""
+    return (
+        f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
+        f"{machine['python']}, uvloop {machine['uvloop']}, `net.core.rmem_max` "
+        f"{machine['rmem_max']:,}, on {machine['date']} by `{machine['command']}`; medians."
+    )
 
 
 def _processor() -> str:

@@ -1,15 +1,22 @@
-"""The results as a table, and as the part of README.md that shows numbers."""
+"""The results as JSON, as tables, and as the part of README.md that shows numbers."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import contestants, goals, machine, pictures, tables
+from benchmarks.figures import summary
+from benchmarks.runner import Outcome
+
 RESULTS: Final = Path(__file__).with_name("results.json")
+PICTURES: Final = RESULTS.with_name("pictures")
 README: Final = Path(__file__).parents[1] / "README.md"
 _BEGIN: Final = "<!-- measured: begin -->\n"
 _END: Final = "<!-- measured: end -->\n"
@@ -18,25 +25,36 @@ _WIDTH: Final = 170
 Results = dict[str, Any]
 
 
-def show(results: Results) -> None:
-    """Print the tables."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH)
-    for title, head, rows in _tables(results):
-        table = Table(title=title)
-        for index, name in enumerate(head):
-            table.add_column(name, justify="right" if index else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        if rows:
-            console.print(table)
+def results(outcomes: Sequence[Outcome], skipped: dict[str, str], *, complete: bool) -> Results:
+    """What is saved. `complete` if all was to be measured."""
+    everybody = contestants.all_contestants()
+    return {
+        "machine": machine.describe(),
+        "complete": complete,
+        "contestants": {
+            name: {"title": one.title, "encrypts": one.encrypts, "skipped": skipped.get(name, "")}
+            for name, one in everybody.items()
+        },
+        "cases": [
+            {
+                "name": outcome.case.name,
+                "task": outcome.case.task.name,
+                "loop": outcome.case.way.loop,
+                "api": outcome.case.way.api,
+                "contestant": outcome.case.contestant,
+                "figures": summary(outcome.runs),
+                "runs": outcome.runs,
+                "failures": outcome.failures,
+            }
+            for outcome in outcomes
+        ],
+    }
 
 
 def load(path: Path = RESULTS) -> Results:
     """Results that `--json` wrote."""
-    results: Results = json.loads(path.read_text(encoding="utf-8"))
-    return results
+    loaded: Results = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
 
 
 def save(results: Results, path: Path) -> None:
@@ -44,21 +62,39 @@ def save(results: Results, path: Path) -> None:
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
+def show(results: Results, *, goals_only: bool = False) -> None:
+    """Print the tables."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    shown = []
+    if not goals_only:
+        shown = [*tables.main_tables(results), *tables.other_tables(results)]
+    for title, head, rows in [*shown, goals.table(results)]:
+        table = Table(title=title)
+        for index, name in enumerate(head):
+            table.add_column(name, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        if rows:
+            console.print(table)
+    for line in _remarks(results):
+        console.print(line, highlight=False, markup=False)
+
+
 def markdown(results: Results) -> str:
     """The tables in README's language, with where and how they were measured."""
-    machine = results["machine"]
-    lines = [
-        f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
-        f"{machine['python']}, uvloop {machine['uvloop']}, `net.core.rmem_max` "
-        f"{machine['rmem_max']:,}, by `{machine['command']}`; medians.",
-        "",
-    ]
-    for title, head, rows in _tables(results):
+    lines = [machine.sentence(results["machine"]), ""]
+    lines += [
+        f"![{text}]({os.path.relpath(PICTURES / name, README.parent)}.svg)"
+        for name, text in pictures.NAMES.items()
+    ] + [""]
+    for title, head, rows in [*tables.main_tables(results), goals.table(results)]:
         if not rows:
             continue
         lines += [f"**{title}**", "", _row(head), _row(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_row(row) for row in rows] + [""]
-    return "\n".join(lines)
+    return "\n".join(lines + [line + "\n" for line in _remarks(results)])
 
 
 def readme_numbers(text: str) -> str:
@@ -74,62 +110,19 @@ def update_readme(results: Results) -> None:
     README.write_text(before + begin + markdown(results) + end + after, encoding="utf-8")
 
 
-def _tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    cases = [case for case in results["cases"] if case["figures"]]
-    bulk = _compared(cases, "bulk", "MB_per_s", _throughput)
-    echo = _compared(cases, "echo", "median_us", _latency)
-    memory = [
-        [case["group"].split("/")[1], *_memory(case["figures"])]
-        for case in cases
-        if case["question"] == "memory"
+def _remarks(results: Results) -> list[str]:
+    """Who was not measured, and what failed."""
+    skipped = [
+        f"Skipped: {one['title']} ({one['skipped']})."
+        for one in results["contestants"].values()
+        if one["skipped"]
     ]
-    contestants = ["utcp", "kernel TCP", "ratio", "plain UDP sockets"]
-    return [
-        (
-            "Throughput, MB/s (median, range; CPU s/GB of sender + receiver)",
-            ["", *contestants],
-            bulk,
-        ),
-        ("64-byte echo, µs (median; 99th percentile)", ["", *contestants], echo),
-        ("Memory of the server", ["", "bytes (traced)", "bytes (resident)"], memory),
+    failed = [
+        f"FAILED: {case['name']}: {reason}"
+        for case in results["cases"]
+        for reason in case["failures"]
     ]
-
-
-def _compared(cases: list[Any], question: str, key: str, text: Any) -> list[list[str]]:
-    groups: dict[str, dict[str, Any]] = {}
-    for case in cases:
-        if case["question"] == question:
-            groups.setdefault(case["group"], {})[case["contestant"]] = case["figures"]
-    rows = []
-    for group, by in groups.items():
-        ratio = ""
-        if "utcp" in by and "tcp" in by:
-            ratio = f"{by['utcp'][key]['median'] / by['tcp'][key]['median']:.2f}"
-        label = group.partition("/")[2].replace("/", ", ")
-        cells = [text(by[name]) if name in by else "" for name in ("utcp", "tcp", "raw")]
-        rows.append([label, cells[0], cells[1], ratio, cells[2]])
-    return rows
-
-
-def _throughput(figures: Any) -> str:
-    rate = figures["MB_per_s"]
-    cpu = [figures[f"{side}_cpu_s"]["median"] for side in ("sender", "receiver")]
-    gigabytes = rate["median"] * figures["seconds"]["median"] / 1e3
-    spent = " + ".join(f"{seconds / gigabytes:.2f}" for seconds in cpu)
-    return f"{rate['median']:,.0f} ({rate['low']:,.0f}-{rate['high']:,.0f}; {spent})"
-
-
-def _latency(figures: Any) -> str:
-    return f"{figures['median_us']['median']:.1f}; {figures['p99_us']['median']:.1f}"
-
-
-def _memory(figures: Any) -> list[str]:
-    if "bytes" in figures:
-        size = figures["bytes"]["median"] / 2**30
-        early, end = (figures[key]["median"] / 2**20 for key in ("rss_early", "rss_end"))
-        return ["", f"{early:.1f} MiB after 1/10, {end:.1f} MiB after all of {size:g} GiB"]
-    keys = ("traced_bytes", "resident_bytes")
-    return [f"{figures[key]['median']:,.0f}" if key in figures else "" for key in keys]
+    return skipped + failed
 
 
 def _row(cells: list[str]) -> str:

@@ -6,167 +6,126 @@ runs and not in others, and an echo over kernel TCP takes 20 µs or 70 µs accor
 
 from __future__ import annotations
 
-import contextlib
 import os
-import statistics
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, Final
 
-from benchmarks import bulk, echo, memory, raw
-from benchmarks.cases import Case
+from benchmarks import contestants
+from benchmarks.cases import Case, quick
+from benchmarks.figures import combine
+from benchmarks.side import ClientSide, Figures, ServerSide
 from utcp.cli.processes import helper_process
 
-Measured = dict[str, float]
-
-_PATIENCE: Final = 600.0
-_VERIFIED: Final = 64 << 20
-_CONNECTIONS: Final = 450  # twice this many are open, below the usual 1,024 descriptors
+_PATIENCE: Final = 120.0
+_VERIFIED: Final = 16 << 20
+_NO_LIMIT: Final = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How much of each."""
 
-    runs: int
-    size: int
-    long_size: int
-    trips: int
+    runs: int = 3
+    seconds: float = 1.0
+    quick: bool = False
 
 
-def measure(
-    cases: list[Case], plan: Plan, progress: Callable[[str], None]
-) -> dict[Case, list[Measured]]:
-    """Run everything; a case that fails has fewer results, and `progress` is told why."""
-    results: dict[Case, list[Measured]] = {case: [] for case in cases}
-    for case in cases:
-        if case.question == "bulk" and case.contestant != "raw":
-            progress(f"{case.name}: comparing every byte")
-            with _reported(case, progress):
-                _bulk(case, min(plan.size, _VERIFIED), every_byte=True)
-    for number in range(plan.runs):
-        for case in cases:
-            if case.question == "memory" and number:
-                continue
-            progress(f"{case.name}: run {number + 1} of {plan.runs}")
-            with _reported(case, progress):
-                results[case].append(_run(case, plan))
-    return results
+@dataclass(slots=True)
+class Outcome:
+    """What came of a case."""
+
+    case: Case
+    runs: list[Figures]
+    failures: list[str]
 
 
-def summary(case: Case, runs: list[Measured]) -> dict[str, Any]:
-    """The runs of one case with median and spread of each figure."""
-    figures = {
-        key: {
-            "median": statistics.median(run[key] for run in runs),
-            "low": min(run[key] for run in runs),
-            "high": max(run[key] for run in runs),
-        }
-        for key in (runs[0] if runs else {})
-    }
-    return {
-        "name": case.name,
-        "group": case.group,
-        "question": case.question,
-        "contestant": case.contestant,
-        "figures": figures,
-        "runs": runs,
-    }
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a process says in place of its report."""
+
+    reason: str
 
 
-def _run(case: Case, plan: Plan) -> Measured:
-    if case.question == "bulk":
-        return _bulk(case, plan.size, every_byte=False)
-    if case.question == "echo":
-        return _echo(case, plan.trips)
-    if case.api == "transfer":
-        return _long_transfer(case, plan.long_size)
-    return _memory(case.api)
+class _CaseError(Exception):
+    """A case cannot be finished."""
 
 
-def _bulk(case: Case, size: int, *, every_byte: bool) -> Measured:
-    module = raw if case.contestant == "raw" else bulk
-    with _process(module.receive, case, size, every_byte) as receiver:
-        hello = [_get(receiver) for _ in range(2 if module is raw else 1)]
-        with _process(module.send, case, size, *hello) as sender:
-            sent = _get(sender)
-            received = _get(receiver)
-    if received["bytes"] != size:
-        raise ValueError(f"{received['bytes']:,} of {size:,} bytes arrived")
-    return {
-        "MB_per_s": size / sent["seconds"] / 1e6,
-        "seconds": sent["seconds"],
-        "sender_cpu_s": sent["cpu"],
-        "receiver_cpu_s": received["cpu"],
-        "rss_early": received.get("rss_early", 0),
-        "rss_end": received.get("rss_end", 0),
-    }
+def measure(cases: Sequence[Case], plan: Plan, progress: Callable[[str], None]) -> list[Outcome]:
+    """Run everything; a case that fails says why, and the others go on."""
+    outcomes = [Outcome(case, [], []) for case in cases]
+    verified = [] if plan.quick else outcomes  # quick runs compare all bytes anyway
+    laps = [("all bytes", each) for each in verified if each.case.task.question == "bulk"]
+    laps += [
+        (f"run {number + 1}", outcome)
+        for number in range(plan.runs)
+        for outcome in outcomes
+        if not number or outcome.case.task.question != "memory"
+    ]
+    began_at = time.monotonic()
+    for index, (lap, outcome) in enumerate(laps):
+        if lap != "run 1" and outcome.failures and not outcome.runs:
+            continue  # it would only wait and fail again
+        left = (time.monotonic() - began_at) / index * (len(laps) - index) if index else 0
+        eta = f", {left / 60:.0f} min left" if left > 30 else ""
+        progress(f"[{index + 1}/{len(laps)}{eta}] {outcome.case.name}: {lap}")
+        try:
+            figures = _run(outcome.case, plan, every_byte=plan.quick or lap == "all bytes")
+        except Exception as error:
+            outcome.failures.append(str(error) or repr(error))
+            progress(f"{outcome.case.name}: FAILED: {outcome.failures[-1]}")
+            continue
+        if lap != "all bytes":
+            outcome.runs.append(figures)
+    return outcomes
 
 
-def _echo(case: Case, trips: int) -> Measured:
-    module = raw if case.contestant == "raw" else echo
-    with _process(module.serve, case) as server:
-        port = _get(server)
-        with _process(module.ask, case, trips, port) as client:
-            asked = _get(client)
-            served = _get(server)
-    return {
-        "median_us": asked["median_us"],
-        "p99_us": asked["p99_us"],
-        "client_cpu_s": asked["cpu"],
-        "server_cpu_s": served["cpu"],
-    }
+def _run(case: Case, plan: Plan, *, every_byte: bool) -> Figures:
+    most = contestants.contestant(case.contestant).most_per_second
+    seconds = plan.seconds * case.task.longer
+    limit = int(most * seconds) or _NO_LIMIT
+    if every_byte:
+        # As many bytes as each connection sends of a whole block, and not more than it takes.
+        limit = min(limit, max(_VERIFIED, case.task.write * case.task.connections))
+    order = (quick(case) if plan.quick else case, seconds, limit, every_byte)
+    with _process("serve", *order) as server, _process("ask", *order) as client:
+        client.send(_get(server))
+        while isinstance(asked := _get(client), str):
+            server.send(asked)
+            client.send(_get(server))
+        server.send("over")
+        served = _get(server)
+    return combine(order[0].task, asked, served)
 
 
-def _memory(weighed: str) -> Measured:
-    weights = {"traced_bytes": _weigh(weighed, traced=True)}
-    if weighed == "connection":
-        # What was freed stays with the process, so its size says nothing of TIME-WAIT.
-        weights["resident_bytes"] = _weigh(weighed, traced=False)
-    return weights
+def _process(role: str, *order: Any) -> AbstractContextManager[Pipe]:
+    """A process of its own; servers on the last core."""
+    return helper_process(_on_core, role, *order)
 
 
-def _weigh(weighed: str, *, traced: bool) -> float:
-    with _process(memory.serve, weighed, _CONNECTIONS, traced) as server:
-        port = _get(server)
-        with _process(memory.connect, _CONNECTIONS, port) as client:
-            for _ in range(2):
-                client.send(_get(server))
-            return float(_get(server)["each"])
-
-
-def _long_transfer(case: Case, size: int) -> Measured:
-    result = _bulk(Case("bulk", "protocol", case.loop, 0, "utcp"), size, every_byte=False)
-    return {
-        "bytes": size,
-        "MB_per_s": result["MB_per_s"],
-        "rss_early": result["rss_early"],
-        "rss_end": result["rss_end"],
-    }
-
-
-def _process(target: Callable[..., None], *args: Any) -> AbstractContextManager[Pipe]:
-    """`target(pipe, *args)` in a process; receivers and servers on the last core."""
-    first = target.__name__ in {"send", "ask", "connect"}
-    return helper_process(_on_core, 0 if first else -1, target, *args)
-
-
-def _on_core(pipe: Pipe, core: int, target: Callable[..., None], *args: Any) -> None:
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
-    target(pipe, *args)
+def _on_core(
+    pipe: Pipe, role: str, case: Case, seconds: float, limit: int, every_byte: bool
+) -> None:
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0 if role == "ask" else -1]})
+    contestant = contestants.contestant(case.contestant)
+    try:
+        if role == "ask":
+            contestant.ask(ClientSide(pipe, case, seconds, limit, every_byte))
+        else:
+            contestant.serve(ServerSide(pipe, case, seconds, limit, every_byte))
+    except EOFError:
+        pass  # the runner has given up
+    except Exception as error:
+        pipe.send(_Failure(f"{'client' if role == 'ask' else 'server'}: {error!r}"))
 
 
 def _get(pipe: Pipe) -> Any:
     if not pipe.poll(_PATIENCE):
-        raise TimeoutError(f"nothing for {_PATIENCE:.0f} s")
-    return pipe.recv()
-
-
-@contextlib.contextmanager
-def _reported(case: Case, progress: Callable[[str], None]) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, ValueError) as error:
-        progress(f"{case.name}: FAILED: {error!r}")
+        raise _CaseError(f"nothing for {_PATIENCE:.0f} s")
+    message = pipe.recv()
+    if isinstance(message, _Failure):
+        raise _CaseError(message.reason)
+    return message

@@ -169,6 +169,39 @@ def test_a_peer_that_falls_silent_holds_the_end_up_no_longer_than_linger(runner:
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+def test_a_callback_that_writes_to_the_very_end_is_not_disturbed(runner: str) -> None:
+    out = run(
+        f"""
+        import asyncio, logging, uvloop, utcp, warnings
+
+        class Pouring(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.transport = transport
+                self.write()
+
+            def write(self):
+                if not self.transport.is_closing():
+                    self.transport.write(bytes(1000))
+                    self.transport.writelines([b"and", b"more"])
+                    asyncio.get_running_loop().call_soon(self.write)
+
+        async def main():
+            global kept
+            server = await utcp.create_server(asyncio.Protocol, "127.0.0.1", 0)
+            addr = server.sockets[0].getsockname()
+            kept = await utcp.create_connection(Pouring, *addr)
+            await asyncio.sleep(0)
+
+        warnings.simplefilter("ignore", ResourceWarning)  # of what is open
+        logging.getLogger("asyncio").setLevel("ERROR")  # it warns of writing in vain
+        {runner}(main())
+        print("ended")
+        """
+    )
+    assert out == "ended\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_an_open_transport_warns_as_asyncios_do(runner: str) -> None:
     out = run(
         f"""

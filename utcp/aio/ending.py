@@ -208,6 +208,7 @@ class Ending(_FlowControlMixin, Owner):
         # what is closing already comes to its end here; TLS that is has not told us yet.
         if not self._closing and not is_ending(self._protocol):
             self._conn.close()
+            self._over = True  # callbacks that still run may write, in vain
             self._driver.disown(self._conn)
 
     # -- information ----------------------------------------------------------------------------

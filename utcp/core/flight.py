@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from utcp.core.records import LOST, NOTHING, REPEATED, RESENT, SACKED, Burst, Records
+from utcp.core.records import LOST, NONE_AGAIN, NOTHING, REPEATED, RESENT, SACKED, Burst, Records
 from utcp.core.sample import AckSample
 from utcp.core.scoreboard import Scoreboard
 
@@ -104,7 +104,7 @@ class Flight(Records):
             del bursts[:i], self._starts[:i]
             self._head = 0
             if i == n:
-                self._again.clear()
+                self._again = NONE_AGAIN
                 self._waiting.clear()
         if self.dup_bytes:
             # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
@@ -128,7 +128,7 @@ class Flight(Records):
         self.pipe = self._head = 0
         bursts.clear()
         self._starts.clear()
-        self._again.clear()
+        self._again = NONE_AGAIN
         self._waiting.clear()
         return True
 
@@ -265,7 +265,7 @@ class Flight(Records):
         self.lost_bytes = self.nxt - self.una - self.sacked_bytes
         self.resent_bytes = self.dup_bytes = self.pipe = 0
         self._fresh = self.nxt
-        self._again.clear()
+        self._again = NONE_AGAIN
         self._waiting = [(self.una, self.nxt)] if self.lost_bytes else []
         return total
 
@@ -290,7 +290,7 @@ class Flight(Records):
                 resent.append((burst.sent_at, burst.start, burst.end))
         self._fresh = self.una
         self._waiting.clear()
-        self._again = deque(sorted(resent))
+        self._again = deque(sorted(resent)) if resent else NONE_AGAIN
 
     # -- questions ----------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ REPEATED: Final = 8  # was transmitted more than once: gives no RTT sample (RFC 
 
 NOTHING: Final = (-1, -1)
 
+# Takes nothing in. A deque of its own would be a tenth of what an idle connection weighs.
+NONE_AGAIN: Final[deque[tuple[int, int, int]]] = deque(maxlen=0)
+
 _RESEND_LIMIT: Final = 65_535
 
 
@@ -88,7 +91,7 @@ class Records:
         self._head = 0
         # (sent_at, start, end) of retransmissions, in the order in which they were sent. Some of
         # it may be acknowledged, SACKed, lost or sent again meanwhile.
-        self._again: deque[tuple[int, int, int]] = deque()
+        self._again = NONE_AGAIN
         # A heap of ranges that hold all that is lost and not resent, and perhaps more.
         self._waiting: list[tuple[int, int]] = []
 
@@ -163,6 +166,8 @@ class Records:
                 burst.marks |= RESENT | REPEATED
             i += 1
         if total:
+            if self._again is NONE_AGAIN:
+                self._again = deque()
             again = self._again
             while again and again[0][2] <= self.una:
                 # Without SACK nobody else takes them out before all is acknowledged.

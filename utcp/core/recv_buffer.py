@@ -11,7 +11,6 @@ not read cannot be made to keep one object per byte.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 MERGE: Final = 2048
@@ -30,7 +29,7 @@ class RecvBuffer:
     def __init__(self) -> None:
         self.size = 0
         """Bytes that can be read."""
-        self._pieces: deque[bytes | memoryview] = deque()
+        self._pieces: list[bytes | memoryview] = []
         # Pieces, counted from the end, among which some are borrowed or small.
         self._borrowed = 0
 
@@ -105,9 +104,8 @@ class RecvBuffer:
             data = b"".join(pieces)
             pieces.clear()
         else:
-            last = [pieces.pop() for _ in range(len(pieces) - owned)]
-            last.reverse()
-            data = b"".join(last)
+            data = b"".join(pieces[owned:])
+            del pieces[owned:]
         pieces.append(data)
         return True
 
@@ -120,17 +118,17 @@ class RecvBuffer:
     def _read_part(self, limit: int) -> bytes:
         """Take out `limit` bytes, which are fewer than there are."""
         pieces = self._pieces
-        taken: list[bytes | memoryview] = []
         left = limit
-        while left:
-            piece = pieces[0]
-            if len(piece) > left:
-                view = memoryview(piece)
-                taken.append(view[:left])
-                pieces[0] = view[left:]
-                break
-            taken.append(pieces.popleft())
-            left -= len(piece)
+        count = 0
+        while left and left >= len(pieces[count]):
+            left -= len(pieces[count])
+            count += 1
+        taken = pieces[:count]
+        if left:
+            view = memoryview(pieces[count])
+            taken.append(view[:left])
+            pieces[count] = view[left:]
+        del pieces[:count]
         self.size -= limit
         self._borrowed = min(self._borrowed, len(pieces))
         if len(taken) == 1 and type(taken[0]) is bytes:
