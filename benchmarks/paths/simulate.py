@@ -17,7 +17,8 @@ from utcp.testing import MS, SECOND, LinkConfig, Pair, Sink, Source, pair
 Figures = dict[str, float]
 
 ENDLESS: Final = 1 << 60
-_PATIENCE: Final = 600 * SECOND
+# A tail can need a dozen time-outs, of two minutes each in the end, where half of all ACKs get lost.
+_PATIENCE: Final = 7200 * SECOND
 
 
 def controllers() -> list[str]:
