@@ -17,7 +17,7 @@ from utcp.testing import MS, SECOND, LinkConfig, Pair, Sink, Source, pair
 Figures = dict[str, float]
 
 ENDLESS: Final = 1 << 60
-# A tail can need a dozen time-outs, of two minutes each in the end, where half of all ACKs get lost.
+# Where half of all ACKs get lost a tail can need a dozen time-outs, the last of two minutes each.
 _PATIENCE: Final = 7200 * SECOND
 
 
