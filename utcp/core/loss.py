@@ -253,7 +253,7 @@ class LossDetector:
             elif self.state != OPEN and self._late(flight, sample):
                 flags |= self._undo(flight)
             elif self.state == OPEN:
-                undo.done(una)
+                undo.done(una, flight.nxt)
         if 0 <= undo.adapt_above < una and sample.rtt_ns >= 0:
             undo.adapt_above = -1
             flags |= ADAPT_RTO
