@@ -106,7 +106,7 @@ def update_readme(results: Results) -> None:
 
 
 def markdown(results: Results) -> str:
-    """The chosen rows in README's language."""
+    """The chosen rows in README's language, as far as they have been measured."""
     grid: Grid = results["grid"]
     if not grid:
         return ""
@@ -120,13 +120,17 @@ def markdown(results: Results) -> str:
         "| --- |" + " ---: |" * len(names),
     ]
     for cell, label in _SHOWN.items():
-        cells = [_short(grid[cell][name]) if name in grid.get(cell, {}) else "" for name in names]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    lines += ["", "| flows that share 100 Mbit/s | Jain's index, each minute |", "| --- | ---: |"]
+        if cell in grid:
+            cells = [_short(grid[cell][name]) if name in grid[cell] else "" for name in names]
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    sharing = []
     for name, figures in results["sharing"].items():
         jain = ", ".join(f"{value:.3f}" for value in figures["jain"])
         if re.fullmatch(r"sharing/\w+/16", name):
-            lines.append(f"| 16 of {name.split('/')[1]}, 40 ms | {jain} |")
+            sharing.append(f"| 16 of {name.split('/')[1]}, 40 ms | {jain} |")
+    if sharing:
+        lines += ["", "| flows that share 100 Mbit/s | Jain's index, each minute |"]
+        lines += ["| --- | ---: |", *sharing]
     return "\n".join(lines) + "\n"
 
 

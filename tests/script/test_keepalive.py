@@ -120,3 +120,12 @@ def test_a_probe_of_the_peer_is_answered() -> None:
         s.advance(ms=HOUR_MS)
         s.inject(". 10:11(1) ack 1")
         s.expect(". 1:1(0) ack 11")
+
+
+def test_a_probe_does_not_take_the_place_of_an_ack_that_is_due() -> None:
+    with client(KEPT) as s:
+        s.conn.keepalive_due = True
+        # Our ACK of the SYN-ACK was lost, so it comes again. Only SND.NXT answers it.
+        s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460>")
+        s.expect(". 1:1(0) ack 1")
+        s.expect(". 0:0(0) ack 1")

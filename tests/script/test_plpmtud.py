@@ -79,6 +79,15 @@ def test_a_path_that_shrinks_and_says_nothing_costs_two_time_outs(real: int) -> 
     assert t.received(2 * SECOND) > 2 * 20_000_000 / 8 * 0.8
 
 
+@pytest.mark.parametrize("size", [4000, 1400, 600])
+def test_a_path_that_shrinks_below_a_segment_that_is_not_full(size: int) -> None:
+    world = pair(3, link=LINK, path_mtu=LINK.mtu, trace=False)
+    client, server = world.connect()
+    world.link("a", "b", dataclasses.replace(LINK, mtu=size, report_too_big=False))
+    client.write(bytes(size))
+    world.run_until(lambda: server.readable == size, 20 * SECOND)
+
+
 def test_a_path_below_the_base() -> None:
     t = Transfer()
     t.world.run_for(SECOND)

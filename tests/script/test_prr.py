@@ -97,6 +97,37 @@ def test_what_the_peer_repeats_moves_nothing() -> None:
         stop(s)
 
 
+def test_duplicate_acks_without_sack_are_believed_up_to_what_was_outstanding() -> None:
+    # RFC 9937 §6.2: or a peer could draw out as much as it likes.
+    s = client(plain(sack=False, initial_window=20), options="mss 1000", win=65_535)
+    with s:
+        s.write(1000 * MSS)
+        assert len(s.take()) == 20
+        s.seen = set(range(20))  # type: ignore[attr-defined]
+        s.at(ms=200)
+        out = ""
+        for _ in range(200):
+            s.inject(". 1:1(0) ack 1 win 65535")
+            out += sent(s)
+        # Two by limited transmit, the retransmission, and what the halved window lets go.
+        assert out == "NNR" + "N" * 10
+        stop(s)
+
+
+def test_an_ack_of_nothing_leaves_the_window_alone() -> None:
+    # RFC 9937 §6.2: what may be sent and was not yet is not taken back.
+    with opened() as s:
+        answers(s, 15, 20)
+        s.at(ms=300)
+        snd = s.conn.snd
+        snd.pacer.on = snd.pacer.enabled = True
+        snd.pacer.next_at = 1 << 60
+        for _ in range(3):
+            s.inject(f". 1:1(0) ack 1001 <nop,nop,sack {15 * MSS + 1}:{22 * MSS + 1}>")
+            assert snd.cc.cwnd - snd.flight.pipe == 4 * MSS
+        stop(s)
+
+
 @pytest.mark.parametrize("ratio", [0.5, 0.7, 0.85])
 def test_by_numbers(ratio: float) -> None:
     """20 segments, one lost, any target: what is sent in all is the target."""

@@ -74,6 +74,29 @@ def test_what_is_out_of_order_does_not_set_ts_recent() -> None:
         s.expect(". 1:1(0) ack 201 <nop,nop,TS val * ecr 1005>")
 
 
+def test_what_a_retransmission_overtakes_is_not_old() -> None:
+    # §5.2: while there is a hole, the value to compare with is that of what came before the first
+    # one. Else the filling of one hole would make others of what is late on the way.
+    with stamped() as s:
+        s.inject(". 1:101(100) ack 1 <nop,nop,TS val 1010 ecr 100>")
+        s.inject(". 301:401(100) ack 1 <nop,nop,TS val 1013 ecr 100>")
+        s.expect(". 1:1(0) ack 101 <nop,nop,TS val * ecr 1010>")
+        # 101 was lost, and 201 is late.
+        s.inject(". 101:201(100) ack 1 <nop,nop,TS val 1050 ecr 100>")
+        s.expect(". 1:1(0) ack 201 <nop,nop,TS val * ecr 1050>")
+        s.inject(". 501:601(100) ack 1 <nop,nop,TS val 1009 ecr 100>")
+        s.expect(". 1:1(0) ack 201 <nop,nop,TS val * ecr 1050>")
+        assert s.endpoint.counters.paws_drops == 1
+        # It fills a hole, and TS.Recent stays (§4.3 (2)).
+        s.inject(". 201:301(100) ack 1 <nop,nop,TS val 1010 ecr 100>")
+        s.expect(". 1:1(0) ack 401 <nop,nop,TS val * ecr 1050>")
+        assert s.endpoint.counters.paws_drops == 1
+        # Nothing is missing any more.
+        s.inject(". 401:501(100) ack 1 <nop,nop,TS val 1049 ecr 100>")
+        s.expect(". 1:1(0) ack 401 <nop,nop,TS val * ecr 1050>")
+        assert s.endpoint.counters.paws_drops == 2
+
+
 def test_paws_drops_what_is_older_and_acknowledges_it() -> None:
     with stamped() as s:
         s.inject("P. 1:11(10) ack 1 <nop,nop,TS val 999 ecr 100>")

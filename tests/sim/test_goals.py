@@ -110,7 +110,6 @@ def _lose_one_per_10_seconds(transfer: Transfer, seed: int) -> Iterator[int]:
         yield world.now
 
 
-@pytest.mark.xfail(strict=False, reason="the median of few seeds is some 2 % below the formula")
 @pytest.mark.timeout(600)
 def test_one_percent_loss(seeds: range) -> None:
     """1 % random loss, 100 Mbit/s, 40 ms, CUBIC: what RFC 9438's response function gives, or
@@ -125,10 +124,6 @@ def test_one_percent_loss(seeds: range) -> None:
     assert median(got) >= cubic_response(0.01, RTT / SECOND)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="for some seeds a needless recovery in slow start is not undone: growth is slow then",
-)
 @pytest.mark.timeout(600)
 def test_reordering(controller: str, one_or_all: range) -> None:
     """5 % reordering within a quarter of the round trip: 95 % of the clean figure, needless

@@ -202,16 +202,31 @@ def test_dsack_for_all_that_was_resent_undoes_it_later() -> None:
     assert tcp.ack(20, (2, 3)) == 0
 
 
+def test_a_retransmission_that_is_late_itself_undoes_it_still() -> None:
+    tcp = Sender(20, sack=True)
+    assert tcp.ack(0, (1, 5)) == ENTRY
+    assert tcp.resend() == 0
+    assert tcp.ack(20) == EXITED_RECOVERY
+    tcp.send(2)
+    # It was overtaken by new data.
+    assert tcp.ack(22) == 0
+    assert tcp.ack(22, (0, 1)) == UNDONE | UNDO_REDUCTION
+
+
 def test_what_was_answered_is_not_undone_any_more() -> None:
     tcp = Sender(20, sack=True)
     assert tcp.ack(0, (1, 5)) == ENTRY
     assert tcp.resend() == 0
     assert tcp.ack(20) == EXITED_RECOVERY
     tcp.send(2)
-    assert not tcp.settled()
     assert tcp.ack(21) == 0
+    assert not tcp.settled()
+    tcp.send(1)
+    assert tcp.ack(22) == 0
+    assert not tcp.settled()
+    assert tcp.ack(23) == 0
     assert tcp.settled()
-    assert tcp.ack(21, (0, 1)) == 0
+    assert tcp.ack(23, (0, 1)) == 0
 
 
 def test_a_late_segment_undoes_a_time_out() -> None:

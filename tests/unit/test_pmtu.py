@@ -33,10 +33,10 @@ def search(found: PathMtu, now: int, real: int) -> list[int]:
     return tried
 
 
-def black_hole(found: PathMtu, now: int, size: int) -> int:
+def black_hole(found: PathMtu, now: int, size: int, *, full: bool = True) -> int:
     """Time-outs of a segment of `size` until the PLPMTU is lower; how many it took."""
     for retries in range(1, 20):
-        if found.on_timeout(now, retries, size):
+        if found.on_timeout(now, retries, size, full):
             return retries
     return 0
 
@@ -67,6 +67,14 @@ def test_a_black_hole_shows_by_the_second_time_out() -> None:
     assert black_hole(found, 0, BASE) == 2
     assert found.low == pmtu.LEAST_IPV4
     assert black_hole(found, 0, found.low) == 0
+
+
+def test_one_that_is_not_full_needs_four() -> None:
+    found = path(9000)
+    assert black_hole(found, 0, 4052, full=False) == 4
+    assert found.low == BASE
+    assert black_hole(found, 0, 700, full=False) == 4
+    assert found.low == pmtu.LEAST_IPV4
 
 
 def test_small_segments_that_time_out_show_nothing() -> None:
@@ -156,5 +164,5 @@ def test_a_time_out_forgets_the_probe() -> None:
     found = path(9000)
     black_hole(found, 0, 9000)
     found.sent(9000, 0, 9000)
-    assert not found.on_timeout(0, 1, BASE)
+    assert not found.on_timeout(0, 1, BASE, True)
     assert found.candidate(0) == 9000

@@ -64,6 +64,23 @@ def test_paws_and_ts_recent() -> None:
     assert (rcv.ts_recent, rcv.ts_recent_at) == (7, 2)
 
 
+def test_paws_looks_back_to_the_first_hole_but_not_for_ever() -> None:
+    rcv = receiver(1 << 30)
+    rcv.ts_recent, rcv.ts_recent_at = 1000, 0
+    rcv.text(rcv.rcv_nxt + 10, b"held")
+    rcv.ts_recent = 2000
+    assert not rcv.paws_reject(1000, 1)
+    assert rcv.paws_reject(999, 1)
+    rcv.note_timestamp(rcv.last_ack_sent, 1500, 2)
+    assert rcv.ts_recent == 2000
+    # RFC 7323 §5.4 (a): what sequence numbers can mistake for new was sent 2^31 bytes earlier.
+    rcv.rcv_nxt += (1 << 30) - 1
+    assert not rcv.paws_reject(1000, 1)
+    rcv.rcv_nxt += 1
+    assert rcv.paws_reject(1000, 1)
+    assert not rcv.paws_reject(2000, 1)
+
+
 @pytest.mark.parametrize(
     ("capacity", "shift"),
     [(2048, 0), (65_535, 0), (65_536, 1), (131_070, 1), (131_072, 2), (4 << 20, 7), (1 << 30, 14)],

@@ -253,7 +253,7 @@ class LossDetector:
             elif self.state != OPEN and self._late(flight, sample):
                 flags |= self._undo(flight)
             elif self.state == OPEN:
-                undo.done(una)
+                undo.done(una, flight.nxt)
         if 0 <= undo.adapt_above < una and sample.rtt_ns >= 0:
             undo.adapt_above = -1
             flags |= ADAPT_RTO
@@ -349,7 +349,8 @@ class LossDetector:
             sample.lost += flight.mark_lost(flight.una, flight.una + mss)
             self.must_send = 1
             return PARTIAL_ACK | MARKED_LOST
-        if sample.duplicate:
+        # RFC 9937 §6.2: no more of them than RecoverFS, what was outstanding when this began.
+        if sample.duplicate and flight.dup_bytes < self.recover - self.undo.marker:
             flight.dup_acked(mss, sample)
         return 0
 

@@ -354,12 +354,13 @@ def _arm_persist(conn: Connection, now: int) -> None:
 def _acknowledge(conn: Connection, now: int) -> Transmit | None:
     """A bare ACK if one is due now; else the timer that makes it due."""
     rcv = conn.rcv
+    if rcv.ack_due():
+        # Before a probe, whose old number does for nobody who waits for this one.
+        return _ack(conn, now, conn.snd.snd_nxt)
     if conn.keepalive_due:
         # RFC 9293 §3.8.4 (SHLD-12): SEG.SEQ = SND.NXT-1 and no data.
         conn.keepalive_due = False
         return _ack(conn, now, conn.snd.snd_nxt - 1)
-    if rcv.ack_due():
-        return _ack(conn, now, conn.snd.snd_nxt)
     at = conn.timers.at
     if rcv.rcv_nxt != rcv.last_ack_sent:
         due_at = _delay_ack(conn, now)

@@ -6,7 +6,7 @@ smaller segments. Nothing is padded and nothing is sent that would not be sent a
 
 The phases of RFC 8899 §5.1.4, told by `low` (what works, the PLPMTU) and `high` (what may work):
 a *search* goes on while they are far apart; then it is *complete*, until some minutes later `high`
-is set up to `ceiling` again. Time-outs of full segments one after the other mean a black hole:
+is set up to `ceiling` again. Time-outs of one segment one after the other mean a black hole:
 back to the *base*, and if even that does not get through, to the least there is (*error*).
 
 Sizes are those of IP packets. What the kernel says of the path, by an ICMP message or by refusing
@@ -174,13 +174,17 @@ class PathMtu:
         self._complete(now)
         return True, probe_lost
 
-    def on_timeout(self, now: int, retries: int, size: int) -> bool:
-        """The retransmission timer has expired `retries` times for one segment of `size` bytes.
+    def on_timeout(self, now: int, retries: int, size: int, full: bool) -> bool:
+        """The retransmission timer has expired `retries` times for one segment of `size` bytes;
+        `full`: there are none larger.
 
         Returns whether that shows a black hole, and `low` is smaller now (RFC 8899 §4.3).
         """
         self.probed = 0
-        if retries % _BLACK_HOLE_TIMEOUTS or size <= self.least or size > self.low:
+        # That a smaller one does not arrive says less: it may still be larger than the path takes,
+        # but more often there is no path.
+        often = _BLACK_HOLE_TIMEOUTS if full else 2 * _BLACK_HOLE_TIMEOUTS
+        if retries % often or size <= self.least or size > self.low:
             return False
         # RFC 8899 §5.2: to the Base Phase; from there to the Error Phase.
         low = BASE if size > BASE > self.least else self.least

@@ -86,9 +86,10 @@ def on_timeout(conn: Connection, now: int) -> None:
     """The retransmission timer has expired, `snd.retries` counts it."""
     snd = conn.snd
     head = snd.flight.head()
-    full = head is not None and head.end - head.start >= snd.mss
-    size = snd.smss + _headers(conn) if full else 0
-    if conn.pmtu.on_timeout(now, snd.retries, size):
+    size = 0 if head is None else min(head.end - head.start, snd.mss)
+    full = size == snd.mss
+    size += snd.smss - snd.mss + _headers(conn)
+    if conn.pmtu.on_timeout(now, snd.retries, size, full):
         conn.set_path_mtu(conn.pmtu.low)
 
 

@@ -8,6 +8,10 @@ good progress.
 
 from __future__ import annotations
 
+from typing import Final
+
+_UNBOUNDED: Final = 1 << 62
+
 
 class Prr:
     """The state of one fast recovery. Sizes in bytes.
@@ -15,25 +19,30 @@ class Prr:
     What was sent is told as the connection's running total, so that sending costs nothing here.
     """
 
-    __slots__ = ("_delivered", "_recover_fs", "_sent_before", "_ssthresh", "active")
+    __slots__ = ("_delivered", "_most", "_recover_fs", "_sent_before", "_ssthresh", "active")
 
     def __init__(self) -> None:
         self.active = False
         self._delivered = 0
+        self._most = 0
         self._recover_fs = 1
         self._sent_before = 0
         self._ssthresh = 0
 
-    def start(self, recover_fs: int, ssthresh: int, sent: int) -> None:
+    def start(self, recover_fs: int, ssthresh: int, sent: int, sack: bool = True) -> None:
         """Fast recovery begins, and is to end with a window of `ssthresh`.
 
         `recover_fs` is all that recovery will hear the delivery of, or the loss: what is
-        outstanding and not SACKed, as it was before this ACK; `sent` the running total.
+        outstanding and not SACKed, as it was before this ACK; `sent` the running total; `sack`:
+        the peer tells what was delivered, instead of leaving it to be guessed.
         """
-        # RFC 9937 §5
+        # RFC 9937 §6.1
         self.active = True
         self._delivered = 0
         self._recover_fs = max(recover_fs, 1)
+        # RFC 9937 §6.2: without SACK no more is believed to be delivered than was outstanding,
+        # however many duplicate ACKs come.
+        self._most = _UNBOUNDED if sack else self._recover_fs
         self._sent_before = sent
         self._ssthresh = ssthresh
 
@@ -46,7 +55,8 @@ class Prr:
 
         `safe`: it advanced SND.UNA and brought no new loss. `pipe` is what is in the network now.
         """
-        # RFC 9937 §5: on every ACK starting or during fast recovery
+        # RFC 9937 §6.2: on every ACK starting or during fast recovery
+        delivered = min(delivered, self._most - self._delivered)
         self._delivered += delivered
         prr_out = sent - self._sent_before
         if pipe > self._ssthresh:
@@ -58,6 +68,6 @@ class Prr:
                 sndcnt += mss
             sndcnt = min(self._ssthresh - pipe, sndcnt)
         if not prr_out:
-            # Force a fast retransmit upon entering recovery.
+            # Force a fast retransmit upon entering recovery. (Less than a segment is none.)
             sndcnt = max(sndcnt, mss)
         return max(pipe + max(sndcnt, 0), mss)

@@ -17,6 +17,9 @@ _TS_RECENT_LIFE_NS: Final = 24 * 86_400 * 1_000_000_000
 MAX_WINDOW: Final = 0xFFFF
 """What the window field can say, bytes unless it is scaled."""
 _MAX_RANGES: Final = 2048
+# Half of what a sequence number tells apart, and half of that: no old duplicate is as near.
+_HALF: Final = 0x8000_0000
+_PAWS_SPAN: Final = 1 << 30
 
 
 def window_scale(capacity: int) -> int:
@@ -31,6 +34,8 @@ class Receiver:
     """What one connection knows about the bytes that come in."""
 
     __slots__ = (
+        "_hole_seq",
+        "_hole_ts",
         "ack_now",
         "adv_mss",
         "buffer",
@@ -64,6 +69,9 @@ class Receiver:
         self.ece = False  # echo congestion until the peer says CWR (RFC 3168 §6.1.3)
         self.ts_recent = 0
         self.ts_recent_at = NEVER
+        # TS.Recent and RCV.NXT as they were when something began to be held out of order.
+        self._hole_ts = 0
+        self._hole_seq = 0
         self.total = 0
         self.buffer = RecvBuffer()
         self.tuner = ReceiveTuner()
@@ -94,17 +102,27 @@ class Receiver:
 
     def paws_reject(self, ts_val: int, now: int) -> bool:
         """RFC 7323 §5.3 R1: is the timestamp older than the last valid one?"""
-        if not (ts_val - self.ts_recent) & 0x8000_0000:
+        if not (ts_val - self.ts_recent) & _HALF:
             return False
+        if self.reassembly.starts and not (ts_val - self._hole_ts) & _HALF:
+            # RFC 7323 §5.2: any value will do for this comparison that never decreases and is no
+            # older than a window or so. TS.Recent would not do well here: what fills a hole may
+            # overtake what was sent before it, and each segment that is dropped for that leaves a
+            # hole, whose filling overtakes others. (§5.3 knows of that, and thinks it unlikely.)
+            # What is missing was sent after what came before the first hole.
+            return self.rcv_nxt - self._hole_seq >= _PAWS_SPAN
         # RFC 7323 §5.5: after 24 days without a segment TS.Recent says nothing any more.
         return now - self.ts_recent_at < _TS_RECENT_LIFE_NS
 
     def note_timestamp(self, seq: int, ts_val: int, now: int) -> None:
         """RFC 7323 §4.3 (2): remember the timestamp of the segment that the next ACK answers.
 
-        It has passed `paws_reject`, so if it is older, then TS.Recent was outdated (§5.5).
+        It has passed `paws_reject`, so if it is older, then either something is held out of order,
+        or TS.Recent was outdated (§5.5).
         """
-        if seq <= self.last_ack_sent:
+        if seq <= self.last_ack_sent and not (
+            self.reassembly.starts and (ts_val - self.ts_recent) & _HALF
+        ):
             self.ts_recent = ts_val
             self.ts_recent_at = now
 
@@ -137,6 +155,9 @@ class Receiver:
         if seq > rcv_nxt:
             # RFC 9293 §3.10.7.4 step 1 (SHLD-31): held for later.
             self.ack_now = True
+            if not self.reassembly.starts:
+                self._hole_ts = self.ts_recent
+                self._hole_seq = rcv_nxt
             self.reassembly.insert(seq, end, data)
             return 0
         held = self.reassembly

@@ -156,9 +156,14 @@ def _proportional(conn: Connection, cc: CongestionControl, entered: bool) -> Non
     flight = snd.flight
     sample = snd.sample
     if entered:
-        # RFC 9937 §5: RecoverFS, as it was before the ACK that begins recovery.
+        # RFC 9937 §6.1: RecoverFS, as it was before the ACK that begins recovery.
         outstanding = snd.snd_nxt - snd.snd_una - flight.sacked_bytes - flight.dup_bytes
-        snd.prr.start(outstanding + sample.delivered, cc.ssthresh, conn.bytes_sent)
+        recover_fs = outstanding + sample.delivered
+        snd.prr.start(recover_fs, cc.ssthresh, conn.bytes_sent, conn.sack_ok)
+    elif not sample.delivered and not sample.lost:
+        # RFC 9937 §6.2: if DeliveredData is 0, return. (But what is found lost now makes room in
+        # the window as it is, and may not be sent again at once either.)
+        return
     safe = sample.acked > 0 and not sample.lost
     cc.cwnd = snd.prr.cwnd(sample.delivered, safe, flight.pipe, snd.mss, conn.bytes_sent)
 
@@ -168,7 +173,7 @@ def _leave(conn: Connection, now: int) -> None:
     snd = conn.snd
     if snd.prr.active:
         snd.prr.stop()
-        # RFC 9937 §5: upon exiting recovery the target is reached, whatever was sent.
+        # RFC 9937 §6.4: upon exiting recovery the target is reached, whatever was sent.
         snd.cc.cwnd = max(snd.cc.ssthresh, snd.mss)
     snd.cc.on_recovery_exit(now)
 

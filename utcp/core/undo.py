@@ -22,6 +22,7 @@ class Undo:
     __slots__ = (
         "_dsack_seen",
         "_dsacked",
+        "_patient",
         "_until",
         "adapt_above",
         "marker",
@@ -39,6 +40,7 @@ class Undo:
         self._dsacked = 0
         self._dsack_seen = False
         self._until = -1
+        self._patient = False
         # RFC 4015 §3.1 step (11): an RTT sample of data above this one restarts the estimator.
         self.adapt_above = -1
         self.srtt_prev_ns = 0
@@ -71,11 +73,19 @@ class Undo:
     def ended(self, nxt: int) -> None:
         """The recovery is over; `nxt` is SND.NXT. Late reports may still come."""
         self._until = nxt
+        self._patient = True
 
-    def done(self, una: int) -> None:
-        """Forget the recovery if all that it sent has been answered."""
+    def done(self, una: int, nxt: int) -> None:
+        """Forget the recovery if all that it sent has been answered; `nxt` is SND.NXT.
+
+        What reorders data reorders retransmissions, so the answers have a round trip to spare.
+        """
         if 0 <= self._until < una:
-            self.marker = self._until = -1
+            if self._patient:
+                self._patient = False
+                self._until = nxt
+            else:
+                self.marker = self._until = -1
 
     def by_dsack(self, flight: Flight) -> bool:
         """Whether all that was retransmitted has been received twice."""

@@ -154,7 +154,8 @@ class CongestionControl:
         # RFC 5681 §3.1 equation (2) allows one segment per ACK. That supposes an ACK for every
         # other segment; where one ACK answers a burst it would make slow start linear. So, as in
         # Linux, the bytes count (RFC 3465).
-        # RFC 9406 §4.2: min(N, L * SMSS).
+        # RFC 9406 §4.2: min(N, L * SMSS). §4.3 would have no L where bursts are paced, and 8 where
+        # they are not; but what one ACK answers here is a burst in either case.
         counted = min(acked, _GROWTH_SEGMENTS * self.mss)
         cwnd = self.cwnd
         if self.ssthresh == INFINITE_SSTHRESH:
