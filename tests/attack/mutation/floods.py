@@ -35,9 +35,9 @@ FLOODS: Final = (
     ),
     Mutation(
         "the backlog bounds handshakes",
-        LISTENER,
-        "if half_open < self.backlog",
-        "if True",
+        ENDPOINT,
+        "if len(agenda.half_open) >= agenda.backlog:",
+        "if False:",
         (f"{FLOOD}::test_without_cookies_a_client_comes_in_when_the_flood_lets_it",),
     ),
     Mutation(
