@@ -75,4 +75,4 @@ def check_endpoint(endpoint: Endpoint, backlog: int) -> None:
     assert all(conn in connections for conn in agenda.half_open)
     assert len(endpoint._deadlines._heap) <= 64 + 2 * len(connections)
     assert not endpoint._unsettled
-    assert len(endpoint._reopened) <= len(connections)
+    assert len(endpoint._time_waits._reopened) <= len(connections)

@@ -104,8 +104,8 @@ MUTATIONS: Final = (
     Mutation(
         "TS.Recent is not poisoned",
         RECEIVER,
-        "        if seq <= self.last_ack_sent:\n",
-        "        if True:\n",
+        "        if seq <= self.last_ack_sent and not (\n",
+        "        if not (\n",
         (f"{BLIND}::test_a_forged_timestamp_from_the_future_does_not_stay",),
     ),
     Mutation(
@@ -165,10 +165,10 @@ MUTATIONS: Final = (
     Mutation(
         "ICMP that quotes nothing",
         "utcp/udp/linux.py",
-        "        if not quoted:\n",
+        "        if mtu and not quoted:\n",
         "        if False:\n",
         (
-            "tests/udp/test_linux.py::TestErrorQueue::test_messages_that_quote_nothing_prove_nothing",
+            "tests/udp/test_linux.py::TestErrorQueue::test_messages_that_quote_nothing_change_no_mtu",
         ),
     ),
     Mutation(
