@@ -16,8 +16,8 @@ SEGMENT_INPUTS = 40_000
 FOUND = {
     "writable after the end": "00cbf1000072a6",
     "another SYN is the peer's": "00243900000000150000b100e84d0000fb",
-    "and somebody else speaks before": "004a0000000080000000000000000000004c"
-    "0000b2000000000000000000000058bd000073",
+    "and somebody else speaks before": "004a0000000080000000000000000000004c0000b2"
+    "000000000000000000000058bd000073",
 }
 
 

@@ -145,7 +145,7 @@ def test_no_pacing_where_the_round_trip_is_short() -> None:
     assert client_.snd.pacer.on
 
 
-@pytest.mark.parametrize(("path_mtu", "on"), [(65_535, True), (65_536, False)])
+@pytest.mark.parametrize(("path_mtu", "on"), [(65_534, True), (65_535, False), (65_536, False)])
 def test_no_pacing_within_a_host_that_is_too_busy_to_answer_soon(path_mtu: int, on: bool) -> None:
     with client(PACED, path_mtu=path_mtu) as s:
         assert s.conn.info().min_rtt == 100_000
