@@ -7,10 +7,16 @@
     programs/      the programs, as users of asyncio write them, one file per question
     side.py        what a measured process and the runner tell each other
     runner.py      pairs of processes, several runs, interleaved
+    quic.py, certificate.py
+                   what contestants have in common
     measure.py     what one process can say of itself, and the bytes that are sent
     figures.py     the figures of one run, and of several
     tables.py, pictures.py, goals.py, report.py, machine.py
                    the results: tables, pictures, what is to be reached, JSON and README.md, where
+
+What single steps cost, in instructions too, without sockets:
+
+    micro/         `python -m benchmarks.micro`
 
 Beside a flood of forged SYNs or garbage, with SYN cookies and without:
 

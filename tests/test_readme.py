@@ -30,6 +30,7 @@ PATIENCE: Final = 55
 # What makes a command short enough for a test, and keeps it from writing into the tree.
 SHORTER: Final = {
     "benchmarks": ["--list"],
+    "benchmarks.micro": ["--list"],
     "benchmarks.paths": ["--list"],
     "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
