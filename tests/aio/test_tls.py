@@ -275,6 +275,58 @@ async def test_a_peer_that_does_not_answer_the_close(net: Net) -> None:
         free.set()
 
 
+async def test_what_is_held_back_when_the_peer_ends_first_still_gets_out(net: Net) -> None:
+    """SSLProtocol closes its transport, and writes the rest when that resumes writing."""
+    net.skip_on_uvloops_own()
+    total = 8 * MIB
+    full = asyncio.Event()
+    over = asyncio.get_running_loop().create_future()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_context().wrap_bio(incoming, outgoing, server_side=True)
+
+        async def call(function: Any) -> Any:
+            while True:
+                try:
+                    return function()
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    data = await reader.read(65_536)
+                    assert data, "TCP has ended, and TLS has not"
+                    incoming.write(data)
+
+        await call(tls.do_handshake)
+        writer.write(outgoing.read())
+        await full.wait()
+        received = 0
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while data := tls.read(65_536):  # what came along with the handshake
+                received += len(data)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        writer.write(outgoing.read())
+        try:
+            with contextlib.suppress(ssl.SSLZeroReturnError):
+                while data := await call(lambda: tls.read(65_536)):
+                    received += len(data)
+        except BaseException as exc:
+            over.set_exception(exc)
+        else:
+            over.set_result(received)
+        writer.close()
+
+    async with net.handling(handle, ssl=None) as addr:
+        reader, writer = await net.open_connection(addr, ssl=client_context())
+        for _ in range(8):
+            writer.write(bytes(total // 8))
+        assert writer.transport.get_write_buffer_size()
+        full.set()
+        assert await reader.read() == b""
+        assert await over == total
+        await close(writer)
+
+
 async def test_no_tls_at_all(net: Net) -> None:
     async with net.handling(echo, ssl=server_context()) as addr:
         reader, writer = await net.open_connection(addr)

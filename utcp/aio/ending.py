@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from asyncio.sslproto import SSLProtocol
 from asyncio.transports import _FlowControlMixin
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +45,7 @@ class Ending(_FlowControlMixin, Owner):
         "_eof_received",
         "_eof_written",
         "_exc",
+        "_fin_held",
         "_lost",
         "_lost_writes",
         "_over",
@@ -83,6 +85,7 @@ class Ending(_FlowControlMixin, Owner):
         self._eof_read = False  # the peer's FIN is behind what is readable
         self._eof_received = False  # the protocol knows
         self._eof_written = False
+        self._fin_held = False  # closing, but TLS has not written all yet
         self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
         self._exc: BaseException | None = None
         self._resuming = False
@@ -135,7 +138,11 @@ class Ending(_FlowControlMixin, Owner):
             self._force_close(None)
             return
         self._closing = True
-        self._conn.close()
+        # While writing is paused, asyncio's TLS keeps its last bytes to itself, and closes: they
+        # come when writing is resumed. asyncio's own transports take them, so long as they have
+        # anything to send.
+        self._fin_held = self._protocol_paused and isinstance(self._protocol, SSLProtocol)
+        self._conn.close(more=self._fin_held)
         if self._over:
             self._lose_soon(None)
         if not self._driver.running:

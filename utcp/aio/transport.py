@@ -193,7 +193,7 @@ class Transport(Ending):
             data = self._as_bytes(data)
         if self._eof_written:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self._closing or self._over:
+        if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(data)
             return
         if data:
@@ -211,7 +211,7 @@ class Transport(Ending):
         chunks = [data if type(data) is bytes else self._as_bytes(data) for data in list_of_data]
         if self._eof_written:
             raise RuntimeError("Cannot call writelines() after write_eof()")
-        if self._closing or self._over:
+        if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(b"".join(chunks))
             return
         conn = self._conn
@@ -277,8 +277,14 @@ class Transport(Ending):
 
     def _maybe_resume_protocol(self) -> None:
         super()._maybe_resume_protocol()  # type: ignore[misc]
-        if self._protocol_paused and not self._lost:
+        if self._lost:
+            return
+        if self._protocol_paused:
             self._watch()
+        elif self._fin_held:
+            self._fin_held = False
+            self._conn.write_eof()
+            self._driver.written()
 
     def _watch(self) -> None:
         self._conn.watch_writable(self._low_water)

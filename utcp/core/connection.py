@@ -265,7 +265,7 @@ class Connection:
         `bytes` are kept as they are, anything mutable is copied. Raises BrokenPipeError after
         `write_eof` or `close`, and ConnectionError when the connection is over.
         """
-        if self.snd.fin_queued or self.orphan:
+        if self.snd.fin_queued:
             raise BrokenPipeError("connection closing")
         if self.state is CLOSED or self.state is TIME_WAIT:
             raise ConnectionError("connection does not exist")
@@ -300,13 +300,14 @@ class Connection:
         if self.state is not CLOSED and self.state is not TIME_WAIT:
             teardown.send_fin(self)
 
-    def close(self) -> None:
+    def close(self, *, more: bool = False) -> None:
         """End both directions (RFC 9293 §3.10.4, CLOSE): what is written and a FIN still go out.
 
         Bytes that were received and not read, or that arrive later, turn it into a RST (SHLD-3).
+        With `more` the FIN waits for `write_eof`, and until then more can be written.
         """
         if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
-            teardown.close(self)
+            teardown.close(self, more=more)
 
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""

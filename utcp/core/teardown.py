@@ -38,8 +38,11 @@ def send_fin(conn: Connection) -> None:
     conn.touch()
 
 
-def close(conn: Connection) -> None:
-    """The application is done with the connection, in both directions (RFC 9293 §3.10.4)."""
+def close(conn: Connection, *, more: bool) -> None:
+    """The application is done with the connection, in both directions (RFC 9293 §3.10.4).
+
+    With `more` it still has something to write, and queues the FIN after that.
+    """
     if conn.state is SYN_SENT:
         # RFC 9293 §3.10.4: delete the TCB.
         finish(conn, Reason.CLOSED)
@@ -52,7 +55,8 @@ def close(conn: Connection) -> None:
     if not conn.agenda.admission.orphaned(conn):
         abort(conn, Reason.NO_ROOM)
         return
-    send_fin(conn)
+    if not more:
+        send_fin(conn)
     conn.touch()
 
 
