@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import utcp
 from utcp.aio.hub import Hub
 
+from .certificates import client_context, server_context
 from .conftest import FAST, Net, Recorder, caught, echo, open_descriptors, quiet, until
 
 SLOW = replace(FAST, msl=30.0)
@@ -79,6 +82,34 @@ async def test_wait_closed_raises_what_went_wrong(net: Net) -> None:
             await writer.wait_closed()
         assert info.value.errno
         assert isinstance(info.value, ConnectionResetError)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_what_is_over_goes_without_the_garbage_collector(net: Net, secure: bool) -> None:
+    class Keeping(Recorder):
+        """It has its transport, and that has it."""
+
+        def eof_received(self) -> bool:
+            self.transport.close()
+            return super().eof_received()
+
+    context = client_context() if secure else None
+    async with net.serving(Keeping, ssl=server_context() if secure else None) as addr:
+        gc.disable()
+        try:
+            transport, protocol = await net.create_connection(Keeping, addr, ssl=context)
+            [driver] = [d for d in hub().drivers if d.server is None]
+            kept = [weakref.ref(thing) for thing in (transport, protocol, driver)]
+            if context is not None:
+                kept.append(weakref.ref(context))
+            transport.close()
+            await protocol.lost
+            assert secure or transport.get_protocol() is None  # as on asyncio's transports
+            await until(lambda: len(hub().drivers) == 1)  # the server's
+            del transport, protocol, driver, context
+            await until(lambda: all(ref() is None for ref in kept))
+        finally:
+            gc.enable()
 
 
 async def test_a_peer_that_falls_silent_is_a_timeout(net: Net) -> None:

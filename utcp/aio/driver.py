@@ -472,6 +472,7 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        del self._on_readable_cb  # else only the garbage collector would get at the buffers
         self.sock.close()
         self.hub.remove(self)
 

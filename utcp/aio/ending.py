@@ -113,7 +113,7 @@ class Ending(_FlowControlMixin, Owner):
 
     @override
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol that gets the callbacks."""
+        """The protocol that gets the callbacks; None after connection_lost."""
         return self._protocol
 
     # -- the end --------------------------------------------------------------------------------
@@ -204,6 +204,8 @@ class Ending(_FlowControlMixin, Owner):
                 }
             )
         finally:
+            # Most protocols keep their transport: with no way back nobody need search for cycles.
+            self._protocol = None  # type: ignore[assignment]
             server = self._server
             if server is not None:
                 self._server = None
