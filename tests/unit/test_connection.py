@@ -78,6 +78,29 @@ def test_writing_when_it_makes_no_sense() -> None:
             s.conn.write(b"x")
 
 
+def test_the_fin_of_a_close_may_wait_for_the_last_bytes() -> None:
+    with client() as s:
+        s.conn.close(more=True)
+        s.expect_nothing()
+        s.write(10)
+        s.expect("P. 1:11(10) ack 1")
+        s.write_eof()
+        s.expect("F. 11:11(0) ack 1")
+        with pytest.raises(BrokenPipeError):
+            s.conn.write(b"x")
+    with client() as s:
+        s.conn.close(more=True)
+        s.inject("P. 1:11(10) ack 1")  # RFC 9293 §3.6.1 (SHLD-3): nobody will read it
+        s.expect("R. 1:1(0) ack 1")
+        s.expect_state(State.CLOSED)
+    with client() as s:
+        s.inject("P. 1:11(10) ack 1")
+        s.take()
+        s.conn.close(more=True)
+        s.expect_state(State.CLOSED)
+        assert s.conn.reason is Reason.ABORTED
+
+
 def test_what_has_arrived_can_be_read_after_the_end() -> None:
     with client() as s:
         s.inject("P. 1:11(10) ack 1")
