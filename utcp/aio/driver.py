@@ -89,7 +89,6 @@ class Driver:
         "_loop",
         "_malformed",
         "_malformed_at",
-        "_on_readable_cb",
         "_owners",
         "_poll_ready",
         "_poll_timeout",
@@ -146,10 +145,9 @@ class Driver:
         self._poll_ready = endpoint.poll_ready
         self._poll_transmit = endpoint.poll_transmit
         self._poll_timeout = endpoint.poll_timeout
-        self._on_readable_cb = self._on_readable
         # libuv stops polling a descriptor that reports an error; asyncio's selectors go on.
         self._rearms = not isinstance(loop, asyncio.BaseEventLoop)
-        loop.add_reader(self.fd, self._on_readable_cb)
+        loop.add_reader(self.fd, self._on_readable)
         hub.drivers.add(self)
 
     def __repr__(self) -> str:
@@ -264,7 +262,7 @@ class Driver:
         """Poll again after an error condition; only libuv needs this."""
         if self._rearms and not self.closed:
             self._loop.remove_reader(self.fd)
-            self._loop.add_reader(self.fd, self._on_readable_cb)
+            self._loop.add_reader(self.fd, self._on_readable)
             if self._stuck is not None:
                 self._loop.add_writer(self.fd, self._on_writable)
 
@@ -472,7 +470,6 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        del self._on_readable_cb  # else only the garbage collector would get at the buffers
         self.sock.close()
         self.hub.remove(self)
 
