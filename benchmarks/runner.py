@@ -30,7 +30,7 @@ class Plan:
     """How much of each."""
 
     runs: int = 3
-    seconds: float = 1.0
+    seconds: float = 0.8
     quick: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import utcp
 from benchmarks.cases import Task, Way
@@ -27,26 +28,27 @@ class Utcp(AsyncioContestant):
 
     async def create_server(self, factory: ProtocolFactory, task: Task) -> tuple[object, int]:
         server = await utcp.create_server(
-            factory, HOST, 0, config=_config(task), backlog=max(100, task.connections)
+            factory, HOST, 0, config=_config(task.segment), backlog=max(100, task.connections)
         )
         return server, server.sockets[0].getsockname()[1]
 
     async def create_connection(self, factory: ProtocolFactory, port: int, task: Task) -> None:
-        await utcp.create_connection(factory, HOST, port, config=_config(task))
+        await utcp.create_connection(factory, HOST, port, config=_config(task.segment))
 
     async def start_server(self, callback: StreamCallback, task: Task) -> tuple[object, int]:
         server = await utcp.start_server(
-            callback, HOST, 0, config=_config(task), backlog=max(100, task.connections)
+            callback, HOST, 0, config=_config(task.segment), backlog=max(100, task.connections)
         )
         return server, server.sockets[0].getsockname()[1]
 
     async def open_connection(self, port: int, task: Task) -> Streams:
-        return await utcp.open_connection(HOST, port, config=_config(task))
+        return await utcp.open_connection(HOST, port, config=_config(task.segment))
 
 
-def _config(task: Task) -> utcp.Config:
-    mss = task.segment + _TIMESTAMPS if task.segment else 0
-    return utcp.Config(max_segment_size=mss)
+@cache
+def _config(segment: int) -> utcp.Config:
+    """One for all connections, as programs have it: it is checked when it is made."""
+    return utcp.Config(max_segment_size=segment + _TIMESTAMPS if segment else 0)
 
 
 CONTESTANT = Utcp()
