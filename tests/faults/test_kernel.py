@@ -285,7 +285,7 @@ def test_a_receive_buffer_that_overflows(factory: Any) -> None:
         driver = next(iter(Hub.of(asyncio.get_running_loop()).drivers))
         address = server.sockets[0].getsockname()
         reader, writer = await utcp.open_connection(*address, config=QUICK)
-        data = os.urandom(300_000)
+        data = os.urandom(140_000)
         writer.write(data)
         writer.write_eof()
         assert await reader.read() == data
