@@ -1,7 +1,8 @@
 """What single steps of utcp cost, without sockets: `python -m benchmarks.micro --help`.
 
-Instructions, counted by `valgrind --tool=callgrind`, are the same in every run on whatever busy
-machine, so a change of one percent can be seen. Time is taken as well; it needs a quiet machine.
+Instructions, counted by `valgrind --tool=callgrind`, are the same in every run within 0.3 percent,
+however busy the machine is, so a change of one percent can be seen. CPU time is taken as well; it
+needs a machine that is quiet.
 
     cases.py   the list of what is measured
     pair.py    two endpoints and a wire, in virtual time; what one did is played back to measure it
