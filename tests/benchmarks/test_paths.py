@@ -30,6 +30,15 @@ def test_as_committed(cell: Cell) -> None:
     assert not lines, "\n".join([*lines, f"if this is what it should be: {table.UPDATE}"])
 
 
+def test_everything_is_committed() -> None:
+    for cell in all_cells():
+        assert set(COMMITTED["grid"][cell.name]) == set(simulate.controllers())
+    for case in sharing.all_cases():
+        assert case.possible == (case.name in COMMITTED["sharing"])
+    known = {cell.name for cell in all_cells()} | {case.name for case in sharing.all_cases()}
+    assert known >= {*COMMITTED["grid"], *COMMITTED["sharing"]}
+
+
 def test_names_are_unique() -> None:
     names = [cell.name for cell in all_cells()]
     assert len(names) == len(set(names))

@@ -188,7 +188,8 @@ class Ordeal:
             # A side that only waits hears of the other's end by nothing else, if the RST got lost.
             keepalive=True,
             keepalive_idle=rng.choice((5.0, 60.0, 600.0)),
-            keepalive_interval=rng.choice((1.0, 10.0)),
+            # Two outages of a minute may follow one another, and 60 of these must not be over then.
+            keepalive_interval=rng.choice((3.0, 10.0)),
             # TIME-WAIT lasts four minutes, and a last FIN has to get through in that time.
             rto_max=10.0,
             # With 30 % loss each way one exchange in two fails; so many in a row do not.
