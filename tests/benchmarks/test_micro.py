@@ -97,7 +97,7 @@ def test_instructions_are_those_of_the_steps(
 
 
 def test_another_revision(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no-such-revision|not a git repository"):
+    with pytest.raises(ValueError, match=r"no-such-revision|not a git repository"):
         gauge.other_tree("no-such-revision", tmp_path)
     tree = gauge.other_tree(str(ROOT), tmp_path)
     assert (tree.folder / "utcp" / "core").is_dir()
