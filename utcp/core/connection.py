@@ -62,7 +62,6 @@ class Connection:
 
     __slots__ = (
         "_events",
-        "_keepalive",
         "_ready",
         "acks",
         "addr",
@@ -82,6 +81,7 @@ class Connection:
         "keepalive_due",
         "keepalive_idle_ns",
         "keepalive_interval_ns",
+        "keepalive_on",
         "keepalive_probes",
         "last_heard_at",
         "mss_ok",
@@ -166,7 +166,7 @@ class Connection:
         self.send_buffer = config.send_buffer  # most bytes written that TCP takes as its own
         self.recv_buffer = config.recv_buffer  # what the receive buffer may grow to
         self.user_timeout_ns = config.ns("user_timeout")
-        self._keepalive = config.keepalive
+        self.keepalive_on = config.keepalive
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
@@ -244,11 +244,11 @@ class Connection:
     @property
     def keepalive(self) -> bool:
         """Whether an idle peer is probed (RFC 9293 §3.8.4, MUST-24)."""
-        return self._keepalive
+        return self.keepalive_on
 
     @keepalive.setter
     def keepalive(self, value: bool) -> None:
-        self._keepalive = value
+        self.keepalive_on = value
         self.keepalive_probes = 0
         self.timers.at[timers.KEEPALIVE] = NEVER
         self.touch()

@@ -28,6 +28,7 @@ from utcp.core import (
     handshake,
     icmp,
     listener,
+    message,
     output,
     segment,
     timeouts,
@@ -229,26 +230,19 @@ class Endpoint:
         view = buf if type(buf) is memoryview else memoryview(buf)
         if not stride:
             stride = length
-        pos = 0
-        while pos < length:
-            conn = self._connections.get(addr)
-            if conn is not None and conn.state is CLOSED:
-                # Its application has ended it since.
-                self._retire(now, conn)
-            elif conn is not None:
-                fastpath.receive(
-                    conn, now, view[pos:length] if pos else view, length - pos, stride,
-                    ecn == _CE, self._segment,
-                )  # fmt: skip
-                if conn.rcv.buffer.size:
-                    self._unsettled[conn] = None
-                if conn.state is CLOSED or conn.state is TIME_WAIT:
-                    self._retire(now, conn)
+        conn = self._connections.get(addr)
+        if conn is None or conn.state is CLOSED:
+            pos = self._receive_unknown(now, addr, view, length, stride)
+            if pos == length:
                 return
-            else:
-                end = min(pos + stride, length)
-                if self._unknown(now, addr, view, pos, end):
-                    pos = end
+            conn = self._connections[addr]
+            view = view[pos:length]
+            length -= pos
+        fastpath.receive(conn, now, view, length, stride, ecn == _CE, self._segment)
+        if conn.rcv.buffer.size:
+            self._unsettled[conn] = None
+        if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
+            self._retire(now, conn)
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
@@ -258,6 +252,22 @@ class Endpoint:
                 if conn.rcv.buffer.settle():
                     self._memory.note(conn)
             self._unsettled.clear()
+
+    def _receive_unknown(
+        self, now: int, addr: Hashable, buf: memoryview, length: int, stride: int
+    ) -> int:
+        """Process what comes while there is no connection. Returns where it ends: if that is not
+        the end of the buffer, there is one now."""
+        conn = self._connections.get(addr)
+        if conn is not None:
+            # Its application has ended it since.
+            self._retire(now, conn)
+        pos = 0
+        while pos < length and addr not in self._connections:
+            end = min(pos + stride, length)
+            if self._unknown(now, addr, buf, pos, end):
+                pos = end
+        return pos
 
     def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> bool:
         """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
@@ -366,18 +376,26 @@ class Endpoint:
                 self.counters.datagrams_out += 1
                 return Transmit(addr, data, len(data), self._config.dscp << 2)
             conn = queue[0]
-            burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-            if burst is not None:
-                if len(queue) > 1:
-                    queue.rotate(-1)
-                self.counters.datagrams_out += 1
-                return burst
+            snd = conn.snd
+            burst = None
+            if conn.predict and snd.buffer.end > snd.snd_nxt == snd.snd_una:
+                burst = message.send(conn, now)
+            if burst is None:
+                burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
+                if burst is not None:
+                    if len(queue) > 1:
+                        queue.rotate(-1)
+                    self.counters.datagrams_out += 1
+                    return burst
             queue.popleft()
             conn.queued = False
             if conn.state is CLOSED or conn.state is TIME_WAIT:
                 self._retire(now, conn)
             else:
                 self._deadlines.schedule(conn)
+            if burst is not None:
+                self.counters.datagrams_out += 1
+                return burst
         return None
 
     def poll_ready(self) -> Connection | None:

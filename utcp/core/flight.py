@@ -116,20 +116,28 @@ class Flight(Records):
         Returns whether it is; if not, nothing is done. As `ack`, but resets `sample` itself.
         """
         bursts = self._bursts
-        if len(bursts) != 1 or bursts[0].marks or self.dup_bytes:
+        if len(bursts) != 1:
             return False
         burst = bursts[0]
-        sample.reset(now)
+        if burst.marks or self.dup_bytes:
+            return False
+        if sample.used:
+            sample.reset(now)
+            sample.used = False
+        sample.now = now
         sample.acked = sample.delivered = sample.prior_in_flight = self.pipe
         sample.orig = self.una
-        sample.newest_at = burst.sent_at
-        sample.rtt_ns = now - burst.sent_at
+        sample.newest_at = sent_at = burst.sent_at
+        sample.rtt_ns = now - sent_at
         self.una = sample.newest_end = self.nxt
         self.pipe = self._head = 0
         bursts.clear()
         self._starts.clear()
-        self._again = NONE_AGAIN
-        self._waiting.clear()
+        # What has been sent again has been acknowledged as well.
+        if self._again is not NONE_AGAIN:
+            self._again = NONE_AGAIN
+        if self._waiting:
+            self._waiting.clear()
         return True
 
     def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:

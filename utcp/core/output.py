@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import handshake, message, probing, recovery, segment, timers, train
+from utcp.core import handshake, probing, recovery, segment, timers, train
 from utcp.core.loss import LOSS
 from utcp.core.pacer import rate as pacing_rate
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
@@ -34,16 +34,8 @@ _CORK_NS: Final = 200_000_000
 
 def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
     """The next burst of `conn`, at most `max_segments` datagrams of `max_bytes` together."""
-    if conn.predict and conn.snd.snd_nxt == conn.snd.snd_una:
-        burst = message.send(conn, now)
-        if burst is not None:
-            return burst
     if conn.state is CLOSED or conn.state is TIME_WAIT:
         return None
-    return _next(conn, now, max_bytes, max_segments)
-
-
-def _next(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
     snd = conn.snd
     if snd.snd_una == snd.iss:
         return handshake.poll(conn, now)
@@ -367,7 +359,7 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         if due_at <= now:
             return _ack(conn, now, conn.snd.snd_nxt)
         at[timers.DELAYED_ACK] = due_at
-    if conn.keepalive and at[timers.KEEPALIVE] == NEVER:
+    if conn.keepalive_on and at[timers.KEEPALIVE] == NEVER:
         # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
         at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
     if conn.orphan and conn.state is FIN_WAIT_2 and at[timers.FIN_WAIT2] == NEVER:

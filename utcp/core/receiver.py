@@ -178,34 +178,34 @@ class Receiver:
 
     # -- window and acknowledgment ------------------------------------------------------------
 
-    def offer_window(self, scaled: bool = True) -> int:
+    def offer_window(self) -> int:
         """The window field of the next segment; moves the right edge when that is worth while.
-        Not `scaled`: that of a SYN, as `start` takes it for granted.
 
         RFC 9293 §3.8.6.2.2 (MUST-39): the edge stays until it can move by a full segment or half
         of the buffer.
         """
-        if not scaled:
-            return min(self.capacity, MAX_WINDOW)
         rcv_nxt = self.rcv_nxt
-        rcv_adv = self.rcv_adv
+        window = self.rcv_adv - rcv_nxt
         capacity = self.capacity
         free = capacity - self.buffer.size
         shift = self.rcv_wscale
-        step = rcv_nxt + free - rcv_adv  # as `_farthest` has it
+        step = free - window  # as `_farthest` has it
         if shift:
             step -= capacity >> 3
         if step >= self.rcv_mss or step >= capacity >> 1:
-            rcv_adv += step
-        window = rcv_adv - rcv_nxt
+            window += step
         # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
         # until the reserve is used up: then it moves left, by less than one unit.
-        field = window + (1 << shift) - 1 >> shift
+        field = -(-window >> shift)
         if field << shift > free:
             field = window >> shift
-        edge = rcv_nxt + (field << shift)
-        self.rcv_adv = edge if edge > rcv_adv else rcv_adv
+        offered = field << shift
+        self.rcv_adv = rcv_nxt + (offered if offered > window else window)
         return field
+
+    def syn_window(self) -> int:
+        """The window field of a SYN, which is not scaled, as `start` takes it for granted."""
+        return min(self.capacity, MAX_WINDOW)
 
     def _farthest(self) -> int:
         """Where the right edge could be now: behind it the buffer ends, or, with a scaled
