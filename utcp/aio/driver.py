@@ -33,6 +33,9 @@ __all__ = ["Driver", "Owner", "is_abandoned"]
 # Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
 # More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
 _BUDGET: Final = 4
+# After so many wake-ups that brought one datagram each no second one is looked for, but in every
+# eighth: the loop will tell, and a system call that finds nothing costs as much as one that does.
+_LONE: Final = 8
 # A datagram up to this size, and alone, is taken for a message that somebody waits for.
 _MESSAGE: Final = 1200
 # A timer that comes so much later than it should, nanoseconds, was held up by the program; and
@@ -86,6 +89,7 @@ class Driver:
         "_counters",
         "_flushed",
         "_heard",
+        "_lone",
         "_loop",
         "_malformed",
         "_malformed_at",
@@ -131,6 +135,7 @@ class Driver:
         self._owners: dict[Connection, Owner] = {}
         self._flushed = False
         self._heard = False  # since the timer last fired
+        self._lone = 0  # wake-ups in a row that brought one datagram
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
         self._timer: asyncio.TimerHandle | None = None
@@ -195,13 +200,16 @@ class Driver:
         receive = self._receive
         deliver = self._deliver
         sock = self.sock
+        budget = 1 if self._lone >= _LONE and self._lone % _LONE else _BUDGET
         count = 0
+        sent = False
         try:
-            while count < _BUDGET:
+            while count < budget:
                 length = recv()
                 if length < 0:
                     if count == 0 or sock.has_errors:
                         self._on_socket_errors()
+                        sent = False
                     break
                 count += 1
                 if self.server is not None and sock.addr not in self.endpoint:
@@ -209,10 +217,15 @@ class Driver:
                 receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
                 deliver()
                 self._settle()
-                if length <= _MESSAGE and not sock.stride:
+                if sent := length <= _MESSAGE and not sock.stride:
                     # Its answer need not wait until we have looked for more.
                     self._transmit()
-            self.flush()
+            self._lone = self._lone + 1 if count == 1 else 0
+            if not sent:
+                self._transmit()
+            deadline = self._poll_timeout()
+            if deadline < self._timer_at:
+                self._set_timer(deadline)
         except OSError as exc:
             self._on_broken(exc)
         finally:

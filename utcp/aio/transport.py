@@ -113,6 +113,8 @@ class Transport(Ending):
                 raise
             except BaseException as exc:
                 self._fatal_error(exc, "protocol.data_received() failed")
+            if len(data) < _MAX_READ:
+                break
 
     def _fill_buffer(self) -> None:
         """Hand over as much as the protocol's own buffer takes."""
@@ -202,7 +204,7 @@ class Transport(Ending):
             driver = self._driver
             if not driver.running:
                 driver.written()
-            if conn.buffered - conn.sndbuf > self._high_water:
+            if conn.buffered > self._high_water:
                 self._maybe_pause_protocol()
 
     @override

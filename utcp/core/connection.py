@@ -62,9 +62,9 @@ class Connection:
 
     __slots__ = (
         "_events",
-        "_ready",
         "acks",
         "addr",
+        "announced",
         "agenda",
         "burst_capacity",
         "bytes_retrans",
@@ -156,7 +156,8 @@ class Connection:
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
-        self.queued = self._ready = False
+        # In the queues of the agenda for what is to be sent, and for news.
+        self.queued = self.announced = False
         self._events = 0
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
@@ -324,13 +325,9 @@ class Connection:
     def signal(self, bit: int) -> None:
         """Set an event, and have the endpoint's `poll_ready` return this connection."""
         self._events |= bit
-        if not self._ready and not self.silent:
-            self._ready = True
+        if not self.announced and not self.silent:
+            self.announced = True
             self.agenda.ready.append(self)
-
-    def told(self) -> None:
-        """The endpoint hands this connection out of `poll_ready`."""
-        self._ready = False
 
     def advise(self, condition: str) -> None:
         """RFC 9293 §3.9.1.8 (MUST-47): report a soft error, which ends nothing."""

@@ -404,7 +404,7 @@ class Endpoint:
         if not ready:
             return None
         conn = ready.popleft()
-        conn.told()
+        conn.announced = False
         return conn
 
     # -- time-outs ----------------------------------------------------------------------------

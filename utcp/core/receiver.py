@@ -189,7 +189,7 @@ class Receiver:
         capacity = self.capacity
         free = capacity - self.buffer.size
         shift = self.rcv_wscale
-        step = free - window  # as `_farthest` has it
+        step = free - window  # as in `window_update_due`
         if shift:
             step -= capacity >> 3
         if step >= self.rcv_mss or step >= capacity >> 1:
@@ -207,20 +207,19 @@ class Receiver:
         """The window field of a SYN, which is not scaled, as `start` takes it for granted."""
         return min(self.capacity, MAX_WINDOW)
 
-    def _farthest(self) -> int:
-        """Where the right edge could be now: behind it the buffer ends, or, with a scaled
-        window, the eighth of it that is left for rounding up."""
-        capacity = self.capacity
-        edge = self.rcv_nxt + capacity - self.buffer.size
-        return edge - (capacity >> 3) if self.rcv_wscale else edge
-
     def window_update_due(self) -> bool:
         """After the application has read: is the new window worth an ACK of its own?"""
-        step = self._farthest() - self.rcv_adv
-        if self.rcv_adv - self.rcv_nxt < self.rcv_mss:
+        # Where the right edge could be now: behind it the buffer ends, or, with a scaled window,
+        # the eighth of it that is left for rounding up.
+        capacity = self.capacity
+        window = self.rcv_adv - self.rcv_nxt
+        step = capacity - self.buffer.size - window
+        if self.rcv_wscale:
+            step -= capacity >> 3
+        if window < self.rcv_mss:
             # The peer is stopped, or nearly: RFC 9293 §3.8.6.2.2.
-            return step >= min(self.rcv_mss, self.capacity >> 1)
-        return step >= self.capacity >> 1
+            return step >= min(self.rcv_mss, capacity >> 1)
+        return step >= capacity >> 1
 
     def ack_due(self) -> bool:
         """RFC 9293 §3.8.6.3 (SHLD-19): at least one ACK for two full-sized segments."""
