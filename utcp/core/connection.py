@@ -84,6 +84,7 @@ class Connection:
         "keepalive_on",
         "keepalive_probes",
         "last_heard_at",
+        "more",
         "mss_ok",
         "orphan",
         "passive",
@@ -154,6 +155,7 @@ class Connection:
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
         self.syn_due = self.reset_due = self.keepalive_due = False
+        self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
         # In the queues of the agenda for what is to be sent, and for news.

@@ -24,6 +24,7 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import (
     admission,
+    burst,
     fastpath,
     handshake,
     icmp,
@@ -377,25 +378,27 @@ class Endpoint:
                 return Transmit(addr, data, len(data), self._config.dscp << 2)
             conn = queue[0]
             snd = conn.snd
-            burst = None
+            out = None
             if conn.predict and snd.buffer.end > snd.snd_nxt == snd.snd_una:
-                burst = message.send(conn, now)
-            if burst is None:
-                burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-                if burst is not None:
+                out = message.send(conn, now)
+            if out is None:
+                out = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
+                if out is not None and conn.more:
                     if len(queue) > 1:
                         queue.rotate(-1)
                     self.counters.datagrams_out += 1
-                    return burst
+                    return out
             queue.popleft()
             conn.queued = False
             if conn.state is CLOSED or conn.state is TIME_WAIT:
                 self._retire(now, conn)
             else:
+                if snd.probe_unarmed:
+                    output.done(conn, now)
                 self._deadlines.schedule(conn)
-            if burst is not None:
+            if out is not None:
                 self.counters.datagrams_out += 1
-                return burst
+                return out
         return None
 
     def poll_ready(self) -> Connection | None:
@@ -459,7 +462,7 @@ class Endpoint:
             return
         replies = self._agenda.replies
         if conn.reset_due:
-            replies.append((conn.addr, output.reset(conn)))
+            replies.append((conn.addr, burst.reset(conn)))
         del self._connections[conn.addr]
         self._deadlines.forget(conn)
         self._unsettled.pop(conn, None)

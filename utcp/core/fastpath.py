@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, events, message, train, tuning
+from utcp.core import arrival, events, train, tuning
 from utcp.core.segment import ACK, NOT_OURS, OK, PSH, TIMESTAMPS_WORD, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSE_WAIT
@@ -119,12 +119,9 @@ def _run(
         rcv.ts_recent = ts_val
         rcv.ts_recent_at = now
     wnd <<= snd.snd_wscale
-    if ack == una:
-        if total and wnd == snd.snd_wnd:
-            acks.nothing_new(conn, now, last, ack)
-        else:
-            acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
-    elif ack != snd.snd_nxt or not message.acknowledged(conn, now, last, wnd):
+    if ack == una and total and wnd == snd.snd_wnd:
+        acks.nothing_new(conn, now, last, ack)
+    elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
     if total:
         first = len(views[0])

@@ -1,9 +1,7 @@
-"""Messages: the short way for one segment there and one back.
+"""Messages: the short way out for a single segment.
 
-A request, and its answer, is mostly a single segment that leaves when nothing is in flight, and
-the segment that answers it acknowledges it. Such a segment passes every step of `output.poll`
-without leaving a trace, and such an acknowledgment those of `ack.process`, so both are processed
-here at once. Where anything is not as usual, these functions do nothing and say so.
+A request, and its answer, is mostly one segment that leaves when nothing is in flight. It passes
+every step of `output.poll` without leaving a trace, so it is made here at once.
 """
 
 from __future__ import annotations
@@ -99,48 +97,3 @@ def send(conn: Connection, now: int) -> Transmit | None:
     conn.counters.segments_out += 1
     tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
     return Transmit(conn.addr, data, HEADER_SIZE + TIMESTAMPS_SIZE + mss, tos)
-
-
-def acknowledged(conn: Connection, now: int, seq: int, wnd: int) -> bool:
-    """Take the acknowledgment of all that is in flight, carried by a segment at `seq` that offers
-    `wnd` bytes. False if it is not that simple, and nothing is done: see `ack.process`."""
-    snd = conn.snd
-    flight = snd.flight
-    loss = snd.loss
-    sample = snd.sample
-    if (
-        not snd.snd_wnd
-        or seq < snd.snd_wl1
-        or snd.snd_una < flight.repeated_below
-        or loss.state
-        or loss.watch
-        or conn.pmtu.probed
-        or not flight.ack_single(now, sample)
-    ):
-        return False
-    sample.cwnd_limited = snd.cwnd_limited
-    snd.cwnd_limited = False
-    conn.last_heard_at = snd.progress_at = now
-    conn.keepalive_probes = snd.retries = loss.dup_acks = 0
-    snd.snd_wl1 = seq
-    ack = snd.snd_nxt
-    snd.snd_wl2 = snd.snd_una = sample.una = sample.snd_nxt = ack
-    moved = wnd != snd.snd_wnd
-    if moved:
-        snd.snd_wnd = wnd
-        if wnd > snd.max_snd_wnd:
-            snd.max_snd_wnd = wnd
-    snd.buffer.release(ack)
-    rtt = snd.rtt
-    if rtt.update(sample.rtt_ns, now):
-        snd.pacer.on_rtt(rtt.min_rtt_ns)
-    sample.srtt_ns = rtt.srtt_ns
-    snd.cc.on_ack(sample)
-    at = conn.timers.at
-    # RFC 6298 §5 (5.2): all acknowledged.
-    at[timers.RTO] = at[timers.PTO] = at[timers.USER] = NEVER
-    if conn.writable_level >= 0:
-        conn.check_writable()
-    if not conn.queued and (moved or snd.buffer.end > ack):
-        conn.touch()
-    return True

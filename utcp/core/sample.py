@@ -64,7 +64,7 @@ class AckSample:
 
     def reset(self, now: int) -> None:
         """Empty it for an ACK that is processed at `now`."""
-        # Whether it has been filled since then with anything but what `flight.ack_single` fills.
+        # Whether it has been filled since then with anything but what `flight.ack_plain` fills.
         self.used = True
         self.now = now
         # Newly acknowledged by the cumulative acknowledgment, SACKed before or not.
