@@ -97,6 +97,7 @@ class Driver:
         "_poll_ready",
         "_poll_timeout",
         "_poll_transmit",
+        "_ready",
         "_rearms",
         "_receive",
         "_recv",
@@ -106,6 +107,7 @@ class Driver:
         "_stuck",
         "_timer",
         "_timer_at",
+        "_unsettled",
         "client_key",
         "closed",
         "config",
@@ -147,6 +149,8 @@ class Driver:
         self._send = sock.send
         self._receive = endpoint.receive
         self._settle = endpoint.settle
+        self._unsettled = endpoint.unsettled
+        self._ready = endpoint.ready
         self._poll_ready = endpoint.poll_ready
         self._poll_transmit = endpoint.poll_transmit
         self._poll_timeout = endpoint.poll_timeout
@@ -230,7 +234,9 @@ class Driver:
             self._on_broken(exc)
         finally:
             self.running = False
-            self._settle()  # once more: after Ctrl-C in a callback nothing may be lost
+            if self._unsettled:
+                # After Ctrl-C in a callback nothing may be lost.
+                self._settle()
         if self._counters.malformed != self._malformed:
             self._log_malformed()
         if self.loose:
@@ -281,7 +287,9 @@ class Driver:
 
     def _deliver(self) -> None:
         """Give every connection's news to its owner."""
-        while (conn := self._poll_ready()) is not None:
+        while self._ready:
+            conn = self._poll_ready()
+            assert conn is not None
             owner = self._owners.get(conn)
             if owner is not None:
                 owner.on_events(conn.take_events())
@@ -301,9 +309,12 @@ class Driver:
         if self._stuck is None:
             poll = self._poll_transmit
             send = self._send
+            endpoint = self.endpoint
             while (out := poll(monotonic_ns())) is not None:
                 result = send(out.addr, out.data, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
+                    break
+                if not endpoint.more_to_send:
                     break
 
     def _on_not_sent(self, out: Transmit, result: int) -> bool:

@@ -62,9 +62,9 @@ class Transport(Ending):
 
     @override
     def on_events(self, events: int) -> None:
-        if events & READABLE and not self._paused and not self._closing:
+        if events & READABLE:
             self._read()
-        if events & ~READABLE:
+        if events != READABLE:
             self._on_rare_events(events)
 
     def _on_rare_events(self, events: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import recovery, segment, timers, train
+from utcp.core import segment, timers, train
 from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST, TIMESTAMPS_SIZE
 from utcp.core.seq import MASK32
 from utcp.core.timers import NEVER

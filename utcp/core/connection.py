@@ -64,8 +64,8 @@ class Connection:
         "_events",
         "acks",
         "addr",
-        "announced",
         "agenda",
+        "announced",
         "burst_capacity",
         "bytes_retrans",
         "bytes_sent",
@@ -279,14 +279,18 @@ class Connection:
     def read(self, limit: int = -1) -> bytes:
         """Take out up to `limit` bytes that have arrived in order, all of them if it is negative;
         b"" if there are none (RFC 9293 §3.10.3, RECEIVE). Opens the window again."""
-        data = self.rcv.buffer.read(limit)
-        self.window_opened()
+        rcv = self.rcv
+        data = rcv.buffer.read(limit)
+        if rcv.window_update_due():
+            self.window_opened()
         return data
 
     def read_into(self, buffer: bytearray | memoryview) -> int:
         """As `read`, straight into `buffer`; returns how many bytes were put there."""
-        size = self.rcv.buffer.read_into(buffer)
-        self.window_opened()
+        rcv = self.rcv
+        size = rcv.buffer.read_into(buffer)
+        if rcv.window_update_due():
+            self.window_opened()
         return size
 
     def watch_writable(self, level: int) -> None:
@@ -396,9 +400,9 @@ class Connection:
             counters.retransmitted_segments += segments
 
     def window_opened(self) -> None:
-        """There is more room: tell the peer, if it is worth an ACK of its own."""
+        """There is much more room: tell the peer, if that can matter to it."""
         rcv = self.rcv
-        if rcv.window_update_due() and rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
+        if rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
             rcv.ack_now = True
             self.touch()
 

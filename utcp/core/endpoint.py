@@ -74,12 +74,14 @@ class Endpoint:
         "_secrets",
         "_segment",
         "_time_waits",
-        "_unsettled",
         "burst_capacity",
         "counters",
         "max_burst_bytes",
         "max_burst_segments",
+        "more_to_send",
         "path_mtu",
+        "ready",
+        "unsettled",
     )
 
     def __init__(
@@ -113,7 +115,13 @@ class Endpoint:
         self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
-        self._unsettled: dict[Connection, None] = {}
+        self.ready = self._agenda.ready
+        """The connections that `poll_ready` has, for a driver that wants to know without a call;
+        as are the next two."""
+        self.unsettled: dict[Connection, None] = {}
+        """Connections that may hold views into received buffers: what `settle` is for."""
+        self.more_to_send = False
+        """Whether it is of use to call `poll_transmit` once more, after it has returned a burst."""
         self.path_mtu = path_mtu
         """MTU assumed for the next connection that an arriving SYN opens."""
         self.max_burst_bytes = 65_000
@@ -241,18 +249,19 @@ class Endpoint:
             length -= pos
         fastpath.receive(conn, now, view, length, stride, ecn == _CE, self._segment)
         if conn.rcv.buffer.size:
-            self._unsettled[conn] = None
+            self.unsettled[conn] = None
         if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
             self._retire(now, conn)
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
         overwritten after this."""
-        if self._unsettled:
-            for conn in self._unsettled:
-                if conn.rcv.buffer.settle():
+        unsettled = self.unsettled
+        if unsettled:
+            for conn in unsettled:
+                if conn.rcv.buffer.size and conn.rcv.buffer.settle():
                     self._memory.note(conn)
-            self._unsettled.clear()
+            unsettled.clear()
 
     def _receive_unknown(
         self, now: int, addr: Hashable, buf: memoryview, length: int, stride: int
@@ -375,6 +384,7 @@ class Endpoint:
             if replies:
                 addr, data = replies.popleft()
                 self.counters.datagrams_out += 1
+                self.more_to_send = True
                 return Transmit(addr, data, len(data), self._config.dscp << 2)
             conn = queue[0]
             snd = conn.snd
@@ -387,6 +397,7 @@ class Endpoint:
                     if len(queue) > 1:
                         queue.rotate(-1)
                     self.counters.datagrams_out += 1
+                    self.more_to_send = True
                     return out
             queue.popleft()
             conn.queued = False
@@ -398,6 +409,7 @@ class Endpoint:
                 self._deadlines.schedule(conn)
             if out is not None:
                 self.counters.datagrams_out += 1
+                self.more_to_send = len(queue) > 0 or len(replies) > 0
                 return out
         return None
 
@@ -417,8 +429,10 @@ class Endpoint:
         at = self._deadlines.next()
         if self._memory.look_at < at:
             at = self._memory.look_at
-        for old in self._time_waits.records.values():
-            return min(at, old.expires_at)
+        records = self._time_waits.records
+        if records:
+            # The oldest comes first.
+            return min(at, next(iter(records.values())).expires_at)
         return at
 
     def handle_timeout(self, now: int) -> None:
@@ -465,7 +479,7 @@ class Endpoint:
             replies.append((conn.addr, burst.reset(conn)))
         del self._connections[conn.addr]
         self._deadlines.forget(conn)
-        self._unsettled.pop(conn, None)
+        self.unsettled.pop(conn, None)
         conn.rcv.buffer.settle()
         agenda = self._agenda
         agenda.admission.orphans.pop(conn, None)

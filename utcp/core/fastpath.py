@@ -43,25 +43,17 @@ def receive(
         end = pos + stride
         if end > length:
             end = length
+        done = pos
         if conn.predict and end - pos >= _SIZE:
             done = _run(conn, now, buf, pos, end, length, stride)
-            if done > pos:
-                pos = done
-                if ce and conn.ecn_ok:
-                    # RFC 3168 §6.1.3: echo from now on, and at once.
-                    conn.rcv.ece = True
-                    conn.rcv.ack_now = True
-                continue
-        conn.segs_in += 1
-        conn.counters.segments_in += 1
-        status = seg.parse(buf, pos, end)
-        if status == OK:
-            arrival.segment_arrives(conn, now, seg, buf, ce)
-        elif status == NOT_OURS:
-            conn.counters.not_ours += 1
-        else:
-            conn.counters.malformed += 1
-        pos = end
+        if done == pos:
+            _segment(conn, now, buf, pos, end, ce, seg)
+            done = end
+        elif ce and conn.ecn_ok:
+            # RFC 3168 §6.1.3: echo from now on, and at once.
+            conn.rcv.ece = True
+            conn.rcv.ack_now = True
+        pos = done
     if now >= conn.rcv.tuner.due_at:
         # Once per round trip. What came together echoes the same timestamp, or nearly so.
         echo = -1
@@ -70,6 +62,21 @@ def receive(
             if option == TIMESTAMPS_WORD:
                 echo = ts_ecr
         tuning.tune(conn, now, echo)
+
+
+def _segment(
+    conn: Connection, now: int, buf: memoryview, pos: int, end: int, ce: bool, seg: Segment
+) -> None:
+    """Process the datagram `buf[pos:end]` step by step."""
+    conn.segs_in += 1
+    conn.counters.segments_in += 1
+    status = seg.parse(buf, pos, end)
+    if status == OK:
+        arrival.segment_arrives(conn, now, seg, buf, ce)
+    elif status == NOT_OURS:
+        conn.counters.not_ours += 1
+    else:
+        conn.counters.malformed += 1
 
 
 def _run(
@@ -96,10 +103,10 @@ def _run(
     total = end - pos - _SIZE
     count = 1
     last = seq
+    views: list[bytes | memoryview] = []
     if total:
         if rcv.reassembly.starts or rcv.fin_seq >= 0 or conn.orphan or conn.state is CLOSE_WAIT:
             return pos
-        views: list[bytes | memoryview] = []
         room = rcv.rcv_adv - seq
         if end < length:
             end = _gather(views, buf, pos, end, length, stride, room)
@@ -123,7 +130,7 @@ def _run(
         acks.nothing_new(conn, now, last, ack)
     elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
-    if total:
+    if views:
         first = len(views[0])
         if first > rcv.rcv_mss:
             rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss

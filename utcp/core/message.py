@@ -9,10 +9,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import timers
 from utcp.core.segment import ACK, ECE, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
-from utcp.core.timers import NEVER
+from utcp.core.timers import CORK, DELAYED_ACK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
 from utcp.core.tlp import pto_ns
 from utcp.core.transmit import Transmit
 
@@ -58,7 +57,7 @@ def send(conn: Connection, now: int) -> Transmit | None:
         or loss.state
         or loss.watch
         # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
-        or (conn.keepalive_on and at[timers.KEEPALIVE] == NEVER)
+        or (conn.keepalive_on and at[KEEPALIVE] == NEVER)
     ):
         return None
     rcv_nxt = rcv.rcv_nxt
@@ -78,16 +77,16 @@ def send(conn: Connection, now: int) -> Transmit | None:
     snd.flight.sent(nxt, end, now)
     snd.snd_nxt = end
     acks = conn.acks
-    if at[timers.RTO] == NEVER:
+    if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
-        at[timers.RTO] = now + rtt.rto_ns
+        at[RTO] = now + rtt.rto_ns
     if loss.may_probe:
         # RFC 8985 §7.2
         due = now + pto_ns(rtt.srtt_ns, True, acks.most_ns)
-        at[timers.PTO] = due if due < at[timers.RTO] else at[timers.RTO]
-    if conn.user_timeout_ns and at[timers.USER] == NEVER:
-        at[timers.USER] = now + conn.user_timeout_ns
-    at[timers.PERSIST] = at[timers.CORK] = at[timers.DELAYED_ACK] = NEVER
+        at[PTO] = due if due < at[RTO] else at[RTO]
+    if conn.user_timeout_ns and at[USER] == NEVER:
+        at[USER] = now + conn.user_timeout_ns
+    at[PERSIST] = at[CORK] = at[DELAYED_ACK] = NEVER
     if acks.unanswered:
         acks.answered(now, rcv_nxt)
     rcv.last_ack_sent = rcv_nxt
