@@ -288,7 +288,7 @@ class Driver:
             send = self._send
             endpoint = self.endpoint
             while (out := poll(monotonic_ns())) is not None:
-                result = send(out.addr, out.data, out.segment_size, out.tos)
+                result = send(out.addr, out.payload, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
                     break
                 if not endpoint.more_to_send:
@@ -313,7 +313,7 @@ class Driver:
         if out is None or self.closed:
             return
         try:
-            result = self._send(out.addr, out.data, out.segment_size, out.tos)
+            result = self._send(out.addr, out.payload, out.segment_size, out.tos)
             if result == WOULD_BLOCK:
                 return
             self._stuck = None
