@@ -111,7 +111,7 @@ class Driver:
         self._lone = 0  # wake-ups in a row that brought one datagram
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
-        self._alarm = Alarm(loop, self._on_alarm)
+        self._alarm = Alarm(loop)
         self._counters = endpoint.counters
         self._malformed = 0
         self._malformed_at = 0
@@ -171,7 +171,7 @@ class Driver:
                 self._transmit()
             deadline = self._poll_timeout()
             if deadline < self._alarm.at:
-                self._alarm.set(deadline)
+                self._alarm.set(deadline, self._on_alarm)
         except OSError as exc:
             self._on_broken(exc)
         finally:
@@ -274,7 +274,7 @@ class Driver:
         self._transmit()
         deadline = self._poll_timeout()
         if deadline < self._alarm.at:
-            self._alarm.set(deadline)
+            self._alarm.set(deadline, self._on_alarm)
 
     def _transmit(self) -> None:
         if self._stuck is None:
