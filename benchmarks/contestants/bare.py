@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from benchmarks.bare.port import ClientPort, ServerPort, Watch
-from benchmarks.cases import Task, Way
+from benchmarks.cases import PROTOCOL, Task, Way
 from benchmarks.contestants import (
     HOST,
     AsyncioContestant,
@@ -24,15 +24,15 @@ from benchmarks.contestants import (
     Streams,
 )
 
-_TASKS: Final = (
-    "bulk/up/loopback",
-    "bulk/up/1448",
-    "bulk/down/1448",
-    "echo/64",
-    "requests/1",
-    "requests/100",
-    "connections/churn",
-)
+_TASKS: Final = {
+    "bulk/up/loopback": (PROTOCOL, Way("uvloop", "streams"), Way("asyncio", "streams")),
+    "bulk/up/1448": (PROTOCOL, Way("uvloop", "streams")),
+    "bulk/down/1448": (PROTOCOL,),
+    "echo/64": (PROTOCOL, Way("uvloop", "streams"), Way("asyncio", "protocol")),
+    "requests/1": (PROTOCOL,),
+    "requests/100": (PROTOCOL,),
+    "connections/churn": (PROTOCOL,),
+}
 
 
 class Bare(AsyncioContestant):
@@ -48,9 +48,7 @@ class Bare(AsyncioContestant):
         return "" if sys.platform == "linux" else "UDP_SEGMENT is Linux's"
 
     def ways(self, task: Task) -> Sequence[Way]:
-        if task.name not in _TASKS:
-            return []
-        return [way for way in task.ways if way.api != "buffered"]
+        return _TASKS.get(task.name, ())
 
     async def create_server(self, factory: ProtocolFactory, task: Task) -> tuple[object, int]:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
