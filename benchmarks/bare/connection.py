@@ -118,14 +118,14 @@ class Connection(asyncio.Transport):
         if self._eof:
             self._see_whether_over()
 
-    def on_train(self, buf: memoryview, words: memoryview, length: int, stride: int) -> None:
+    def on_train(self, buf: memoryview, length: int, stride: int) -> None:
         """Many at once, which differ in sequence number and payload only."""
         word, seq, ack_word, stamps = wire.unpack(buf)
         ack = ack_word >> 32
         acked = ack - self._una & MASK32
         if acked > self._flight or seq != self._received or word & CONTROL:
             raise ValueError("not the next segments")
-        data = wire.unpack_train(buf, words, length, stride)
+        data = wire.unpack_train(buf, length, stride)
         self._echo = stamps >> 32
         self._wnd = (word & 0xFFFF) << SCALE
         self._flight -= acked
@@ -252,9 +252,8 @@ class Connection(asyncio.Transport):
                 if self._flight or not count:
                     break  # until there is room for a whole burst
             if count > 1:
-                first = self._next
                 payloads = self._take(count)
-                train = wire.pack(self._header(0, count * mss), first, payloads)
+                train = wire.pack(self._header(0, count * mss), payloads)
                 self._transmit([train], self._ancillary)
             else:
                 size = min(mss, self._queued)

@@ -17,7 +17,6 @@ Address = tuple[str, int]
 
 UDP_GRO: Final = 104
 _BUFFER: Final = memoryview(bytearray(1 << 16))
-_WORDS: Final = _BUFFER.cast("I")
 _INTO: Final = (_BUFFER,)
 _ANCILLARY_SPACE: Final = 256
 _BUDGET: Final = 4  # datagrams taken in one wake-up
@@ -97,7 +96,7 @@ class Port:
                     received.acknowledge()
                 received = connection
             if length > self._stride > 0:
-                connection.on_train(_BUFFER, _WORDS, length, self._stride)
+                connection.on_train(_BUFFER, length, self._stride)
             else:
                 connection.on_segment(_BUFFER, length)
         if received is not None:

@@ -1,14 +1,14 @@
 """Segments as utcp has them: 12 bytes of header, 12 of timestamps, payload; and trains of them.
 
-A train is cut into payloads, and put together, by what loops in C: one compiled format takes the
-payloads out, one join puts the same header before each, and a field of all headers is read, or
-written, as one strided view. For that, segments are multiples of four bytes long.
+A train is packed, and unpacked, by one compiled format, as in `utcp.core.train`. Tried for the
+floor, and not faster: views of the payloads instead of copies; one join that puts the same header
+before each payload, and the numbers then written as one strided view; fields of all headers
+compared as strided views; headers and payloads handed to `sendmsg`, and received by
+`recvmsg_into`, as pieces of their own.
 """
 
 from __future__ import annotations
 
-import sys
-from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
@@ -35,31 +35,33 @@ def header(flags: int, window: int, seq: int, ack: int, stamp: int, echo: int) -
     return _pack(flags | window >> SCALE, seq, ack, _TIMESTAMPS, stamp & MASK32, echo)
 
 
-def pack(first: bytes, seq: int, payloads: Sequence[bytes]) -> bytearray:
-    """Segments with these payloads, all of the same size, with the header `first`."""
-    # Each payload but the empty one that begins the list gets a header before it.
-    train = bytearray(first).join((b"", *payloads))
-    size = len(payloads[0])
-    memoryview(train).cast("I")[1 :: (size + HEADERS) // 4] = _numbers(seq, size, len(payloads))
-    return train
+def pack(first: bytes, payloads: Sequence[bytes]) -> bytes:
+    """Segments with these payloads, all of the same size, of which the first has this header."""
+    count, size = len(payloads), len(payloads[0])
+    seq = int.from_bytes(first[4:8], "big")
+    fields: list[bytes | int] = [first[:4], 0, first[8:], b""] * count
+    fields[1::4] = _numbers(seq, size, count)
+    fields[3::4] = payloads
+    return _segments(count, size).pack(*fields)
 
 
-def unpack_train(buf: memoryview, words: memoryview, length: int, stride: int) -> bytes:
+def unpack_train(buf: memoryview, length: int, stride: int) -> bytes:
     """The payload of a train, whose segments differ in sequence number and payload only.
 
-    `words` is `buf` seen as 32-bit numbers. Raises ValueError if it is no such train.
+    Raises ValueError if it is no such train.
     """
     count = length // stride
     if length % stride:
         raise ValueError("the last segment of a train is shorter")
-    step, end = stride // 4, length // 4
-    seq = int.from_bytes(buf[4:8], "big")
-    if words[1:end:step].tobytes() != _numbers(seq, stride - HEADERS, count).tobytes() or any(
-        words[place:end:step].tobytes() != bytes(buf[4 * place : 4 * place + 4]) * count
-        for place in (0, 2, 3, 4, 5)
+    size = stride - HEADERS
+    fields = _segments(count, size).unpack_from(buf)
+    if (
+        fields[0::4].count(fields[0]) != count
+        or fields[2::4].count(fields[2]) != count
+        or fields[1::4] != tuple(_numbers(fields[1], size, count))
     ):
         raise ValueError("not the segments of one train")
-    return b"".join(map(buf.__getitem__, _slices(count, stride)))
+    return b"".join(fields[3::4])
 
 
 @lru_cache(256)
@@ -69,17 +71,13 @@ def payloads(count: int, size: int) -> Struct:
 
 
 @lru_cache(256)
-def _slices(count: int, stride: int) -> list[slice]:
-    return [slice(at + HEADERS, at + stride) for at in range(0, count * stride, stride)]
+def _segments(count: int, size: int) -> Struct:
+    # Flags and window; sequence number; acknowledgment and timestamps; payload.
+    return Struct(">" + f"4sI16s{size}s" * count)
 
 
-def _numbers(seq: int, size: int, count: int) -> array[int]:
-    """The sequence numbers, in network order."""
+def _numbers(seq: int, size: int, count: int) -> Sequence[int]:
     end = seq + size * count
     if end <= MASK32:
-        numbers = array("I", range(seq, end, size))
-    else:
-        numbers = array("I", [number & MASK32 for number in range(seq, end, size)])
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers
+        return range(seq, end, size)
+    return [number & MASK32 for number in range(seq, end, size)]

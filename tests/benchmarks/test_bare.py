@@ -18,13 +18,12 @@ PAYLOADS = [DATA[at : at + SIZE] for at in range(0, 9 * SIZE, SIZE)]
 
 
 def train(seq: int) -> bytearray:
-    first = wire.header(wire.PLAIN, 1 << 20, 0, 7, 123_456, 654_321)
-    return wire.pack(first, seq, PAYLOADS)
+    first = wire.header(wire.PLAIN, 1 << 20, seq, 7, 123_456, 654_321)
+    return bytearray(wire.pack(first, PAYLOADS))
 
 
 def unpack(data: bytearray) -> bytes:
-    buf = memoryview(data)
-    return wire.unpack_train(buf, buf.cast("I"), len(data), STRIDE)
+    return wire.unpack_train(memoryview(data), len(data), STRIDE)
 
 
 @pytest.mark.parametrize("seq", [0, 99, (1 << 32) - 3 * SIZE, (1 << 32) - SIZE - 1])
@@ -47,7 +46,7 @@ def test_what_is_no_train_is_noticed(place: int) -> None:
     with pytest.raises(ValueError, match="not the segments of one train"):
         unpack(data)
     with pytest.raises(ValueError, match="shorter"):
-        unpack(data[:-4])
+        unpack(data[:-8])
 
 
 class Wire:
@@ -112,7 +111,7 @@ class Pair:
     @staticmethod
     def _receive(end: Connection, buf: memoryview) -> None:
         if len(buf) > STRIDE:
-            end.on_train(buf, buf.cast("I"), len(buf), STRIDE)
+            end.on_train(buf, len(buf), STRIDE)
         else:
             end.on_segment(buf, len(buf))
         end.acknowledge()
