@@ -1,7 +1,7 @@
 """What utcp is meant to reach, and whether it does: ratios of figures of one run.
 
-Beside each stands what bare segments reach of it, where they take part: no TCP in pure Python can
-be better than that on this machine, so what they do not reach is out of reach.
+Beside each stands what bare segments reach, where they take part: a TCP in pure Python can hardly
+do better on the same machine, so what they do not reach is out of reach.
 """
 
 from __future__ import annotations

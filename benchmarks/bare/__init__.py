@@ -6,8 +6,8 @@ sequence and acknowledgment, hand the bytes to a protocol, and put a header befo
 Here that is done, as plainly and as fast as could be found, and whatever could be left out is not
 there: nothing is sent again, there is no congestion control, no round trip is measured, nothing
 comes out of order, and one timer looks at all connections ten times a second. A lost datagram ends
-the connection. So no TCP in pure Python can be faster on this machine; a goal that these cases do
-not reach is out of reach.
+the connection. So a TCP in pure Python can hardly be faster on the same machine, and a goal that
+these cases do not reach is out of reach.
 
     wire.py        a header, and trains of segments: packed and unpacked
     connection.py  a connection, which is its transport

@@ -88,10 +88,10 @@ class _Server(ServerSide):
 
 def _on_core(pipe: Pipe, role: str, kind: str, case: Case, seconds: float) -> None:
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0 if role == "ask" else -1]})
-    contestant = contestants.contestant(case.contestant)
     order = (pipe, case, seconds, _NO_LIMIT, False)
     probe = Probe(kind)
     try:
+        contestant = contestants.contestant(case.contestant)
         if role == "ask":
             client = _Client(*order)
             client.meter = probe
