@@ -30,7 +30,7 @@ class Plan:
     """How much of each."""
 
     runs: int = 3
-    seconds: float = 0.8
+    seconds: float = 0.75
     quick: bool = False
 
 

@@ -11,7 +11,7 @@ from time import monotonic_ns
 from typing import Any, Final
 
 from benchmarks.bare import wire
-from benchmarks.bare.wire import CONTROL, FIN, HEADERS, MASK32, SCALE, SYN
+from benchmarks.bare.wire import CONTROL, FIN, HEADERS, MASK32, RST, SCALE, SYN, UNUSUAL
 
 UDP_SEGMENT: Final = 103
 MESSAGE: Final = 1200
@@ -101,8 +101,9 @@ class Connection(asyncio.Transport):
         word, seq, ack_word, stamps = wire.unpack(buf)
         ack = ack_word >> 32
         acked = ack - self._una & MASK32
-        if acked > self._flight or seq != self._received or word & SYN:
-            raise ValueError("not the next segment")
+        if acked > self._flight or seq != self._received or word & UNUSUAL:
+            self._on_unusual(word)
+            return
         self._echo = stamps >> 32
         self._wnd = (word & 0xFFFF) << SCALE
         self._flight -= acked
@@ -117,6 +118,11 @@ class Connection(asyncio.Transport):
             self._push()
         if self._eof:
             self._see_whether_over()
+
+    def _on_unusual(self, word: int) -> None:
+        if not word & RST:
+            raise ValueError("not the next segment")
+        self._give_up(ConnectionResetError("the other end has given up"))
 
     def on_train(self, buf: memoryview, length: int, stride: int) -> None:
         """Many at once, which differ in sequence number and payload only."""
@@ -210,6 +216,7 @@ class Connection(asyncio.Transport):
         self._stale = self._stale + 1 if self._flight and self._una == self._seen else 0
         self._seen = self._una
         if self._stale > _PATIENCE:
+            self._header_only(RST)
             self._give_up(ConnectionError("a datagram was lost, and this is no TCP"))
 
     def _give_up(self, exc: Exception | None) -> None:
@@ -337,6 +344,7 @@ class Connection(asyncio.Transport):
 
     def abort(self) -> None:
         if not self._over:
+            self._header_only(RST)
             self._give_up(None)
 
     def is_closing(self) -> bool:

@@ -77,8 +77,8 @@ class Port:
         for _ in range(_BUDGET):
             try:
                 length, ancillary, _, addr = self._recvmsg_into(_INTO, _ANCILLARY_SPACE)
-            except BlockingIOError:
-                break
+            except OSError:
+                break  # nothing is there, or the other end has gone
             if ancillary != self._seen:
                 self._read_ancillary(ancillary)
             connection = self.connections.get(addr)

@@ -22,7 +22,9 @@ SCALE: Final = 8
 PLAIN: Final = 0x8018 << 16  # 24 bytes, ACK, PSH
 SYN: Final = 0x0002 << 16
 FIN: Final = 0x0001 << 16
-CONTROL: Final = SYN | FIN
+RST: Final = 0x0004 << 16
+UNUSUAL: Final = SYN | RST
+CONTROL: Final = UNUSUAL | FIN
 _TIMESTAMPS: Final = 0x0101080A
 
 # Offset, flags, window; sequence; acknowledgment, option; both timestamps.

@@ -22,7 +22,10 @@ def main() -> int:
         scene for scene in SCENES if any(part in scene.name for part in arguments.only or [""])
     ]
     names = arguments.contestant or ["utcp", "bare"]
-    cases = list(scenes.cases(chosen, names)) if "uvloop" in LOOPS else []
+    if "uvloop" not in LOOPS:
+        _say("nothing can be profiled: uvloop is not installed")
+        return 1
+    cases = list(scenes.cases(chosen, names))
     if arguments.list:
         print("\n".join(scene.name for scene in chosen))
         return 0

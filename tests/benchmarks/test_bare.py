@@ -158,3 +158,12 @@ async def test_a_loss_ends_it() -> None:
         one.tick()
     (error,) = pair.readers[0].lost
     assert "this is no TCP" in str(error)
+
+
+async def test_who_gives_up_says_so() -> None:
+    pair = Pair(60_000)
+    pair.ends[0].abort()
+    pair.carry()
+    assert pair.readers[0].lost == [None]
+    (error,) = pair.readers[1].lost
+    assert isinstance(error, ConnectionResetError)
