@@ -7,8 +7,8 @@
     programs/      the programs, as users of asyncio write them, one file per question
     side.py        what a measured process and the runner tell each other
     runner.py      pairs of processes, several runs, interleaved
-    quic.py, certificate.py
-                   what contestants have in common
+    bare/, quic.py, certificate.py
+                   the floor; what contestants have in common
     measure.py     what one process can say of itself, and the bytes that are sent
     figures.py     the figures of one run, and of several
     tables.py, pictures.py, goals.py, report.py, machine.py
@@ -17,6 +17,10 @@
 What single steps cost, in instructions too, without sockets:
 
     micro/         `python -m benchmarks.micro`
+
+Where the time of whole processes goes:
+
+    profile/       `python -m benchmarks.profile`
 
 Beside a flood of forged SYNs or garbage, with SYN cookies and without:
 

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--runs", type=int, help="of each case [3, 1 with --quick]")
     parser.add_argument(
-        "--seconds", type=float, default=0.8, help="that one run works [%(default)s]"
+        "--seconds", type=float, default=0.75, help="that one run works [%(default)s]"
     )
     parser.add_argument("--quick", action="store_true", help="see that all works; no good figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")

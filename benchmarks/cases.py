@@ -129,7 +129,7 @@ def _bulk() -> Iterator[Task]:
 
 
 def _echo() -> Iterator[Task]:
-    for message, beside in product((64, 1024), (False, True)):
+    for message, beside in ((64, False), (64, True), (1024, False)):
         name = f"echo/{message}" + ("/beside-bulk" if beside else "")
         ways: tuple[Way, ...] = (PROTOCOL, Way("asyncio", "protocol"))
         if message == 64 and not beside:

@@ -21,7 +21,10 @@ NAMES: Final = {
 }
 """The pictures that are drawn, and what they show."""
 
-_COLORS: Final = ("#c44e52", "#4c72b0", "#8c8c8c", "#55a868", "#8172b3", "#ccb974", "#64b5cd")
+_COLORS: Final = (
+    "#c44e52", "#4c72b0", "#da8bc3", "#8c8c8c", "#55a868", "#8172b3", "#ccb974", "#64b5cd",
+    "#937860",
+)  # fmt: skip
 _FORMATS: Final = ("svg", "png")
 _OWN: Final = ("utcp", "tcp")
 

@@ -35,6 +35,8 @@ _QUESTIONS: Final = frozenset({"bulk", "echo", "requests", "churn"})
 class Quic(AsyncioContestant):
     """Either of them."""
 
+    share = 0.5
+
     largest: ClassVar[int]
     """UDP payload, where the task sets no limit."""
     settings: ClassVar[dict[str, Any]]

@@ -30,7 +30,7 @@ class Plan:
     """How much of each."""
 
     runs: int = 3
-    seconds: float = 0.8
+    seconds: float = 0.75
     quick: bool = False
 
 
@@ -84,9 +84,9 @@ def measure(cases: Sequence[Case], plan: Plan, progress: Callable[[str], None]) 
 
 
 def _run(case: Case, plan: Plan, *, every_byte: bool) -> Figures:
-    most = contestants.contestant(case.contestant).most_per_second
-    seconds = plan.seconds * case.task.longer
-    limit = int(most * seconds) or _NO_LIMIT
+    contestant = contestants.contestant(case.contestant)
+    seconds = plan.seconds * case.task.longer * contestant.share
+    limit = int(contestant.most_per_second * seconds) or _NO_LIMIT
     if every_byte:
         # As many bytes as each connection sends of a whole block, and not more than it takes.
         limit = min(limit, max(_VERIFIED, case.task.write * case.task.connections))

@@ -9,10 +9,8 @@ from benchmarks.figures import of
 
 Table = tuple[str, list[str], list[list[str]]]
 
-_OWN: Final = ("utcp", "tcp", "raw")
-
-
-_HEAD: Final = ["", "utcp", "kernel TCP", "ratio", "plain UDP sockets"]
+_OWN: Final = ("utcp", "tcp", "bare", "raw")
+_HEAD: Final = ["", "utcp", "kernel TCP", "ratio", "bare segments", "plain UDP sockets"]
 
 
 def main_tables(results: dict[str, Any]) -> list[Table]:
@@ -23,13 +21,11 @@ def main_tables(results: dict[str, Any]) -> list[Table]:
         ("utcp and others, each in its fastest way", *_everybody(results, cases, titles)),
         (
             "Throughput of one connection, MB/s (median, range; CPU s/GB of client + server)",
-            _HEAD,
-            _compared(cases, "bulk/", "MB_per_s", _throughput),
+            *_compared(cases, "bulk/", "MB_per_s", _throughput),
         ),
         (
             "Round trip, µs (median; 99th percentile; 99.9th)",
-            _HEAD,
-            _compared(cases, "echo/", "p50_us", _latency),
+            *_compared(cases, "echo/", "p50_us", _latency),
         ),
         ("Connections held open", *_held(cases, titles)),
         ("Memory of the server", ["", "bytes"], _memory(cases)),
@@ -43,20 +39,17 @@ def other_tables(results: dict[str, Any]) -> list[Table]:
         (
             "Requests of 1 KiB with answers of 1 KiB, by connections, per second "
             "(median, range; CPU ms for 1,000, client + server)",
-            _HEAD[:-1],
-            _compared(cases, "requests/", "per_s", _per_second),
+            *_compared(cases, "requests/", "per_s", _per_second),
         ),
         (
             "Open, exchange 64 bytes, close, 50 at a time: per second "
             "(median, range; CPU ms for 1,000, client + server)",
-            _HEAD[:-1],
-            _compared(cases, "connections/churn", "per_s", _per_second),
+            *_compared(cases, "connections/churn", "per_s", _per_second),
         ),
         (
             "Growth: MB/s by connections and by bytes a write "
             "(median, range; CPU s/GB of client + server)",
-            _HEAD[:-1],
-            _compared(cases, "growth/", "MB_per_s", _throughput),
+            *_compared(cases, "growth/", "MB_per_s", _throughput),
         ),
     ]
 
@@ -70,9 +63,15 @@ def find(cases: list[Any], task: str, contestant: str, key: str) -> list[tuple[f
     ]
 
 
+def without_empty(head: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The same without columns that no row has anything in."""
+    kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
+    return [head[column] for column in kept], [[row[column] for column in kept] for row in rows]
+
+
 def _compared(
     cases: list[Any], prefix: str, key: str, text: Callable[[Any], str]
-) -> list[list[str]]:
+) -> tuple[list[str], list[list[str]]]:
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for case in cases:
         if case["name"].startswith(prefix) and case["contestant"] in _OWN:
@@ -87,10 +86,8 @@ def _compared(
             ratio = f"{of(by['utcp'], key) / of(by['tcp'], key):.2f}"
         cells = [text(by[name]) if name in by else "" for name in _OWN]
         label = f"{task.replace('/', ' ')}, {way}"
-        rows.append([label, cells[0], cells[1], ratio, cells[2]])
-    if not any(row[-1] for row in rows):
-        rows = [row[:-1] for row in rows] if prefix not in {"bulk/", "echo/"} else rows
-    return rows
+        rows.append([label, *cells[:2], ratio, *cells[2:]])
+    return without_empty(_HEAD, rows)
 
 
 def _everybody(

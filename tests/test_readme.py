@@ -32,6 +32,7 @@ SHORTER: Final = {
     "benchmarks": ["--list"],
     "benchmarks.micro": ["--list"],
     "benchmarks.paths": ["--list"],
+    "benchmarks.profile": ["--list"],
     "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
     "benchmarks.flood": ["--seconds", "0.2", "--connects", "2", "--rate", "200"],

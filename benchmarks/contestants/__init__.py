@@ -49,7 +49,7 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 StreamCallback = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-_FIRST: Final = ("utcp", "tcp", "raw")
+_FIRST: Final = ("utcp", "tcp", "bare", "raw")
 
 
 class Contestant(ABC):
@@ -60,6 +60,8 @@ class Contestant(ABC):
     title: ClassVar[str]
     """What tables call it."""
     encrypts: ClassVar[bool]
+    share: ClassVar[float] = 1
+    """Of the time of a run that it gets, for those whose figures are far from the others'."""
     most_per_second: ClassVar[int] = 0
     """Bytes to send at most, for those that buffer all they are given; 0: any number."""
 

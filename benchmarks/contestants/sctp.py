@@ -31,6 +31,7 @@ class Sctp(AsyncioContestant):
     name = "sctp"
     title = "aiortc (SCTP over DTLS)"
     encrypts = True
+    share = 0.5
 
     def missing(self) -> str:
         return "" if find_spec("aiortc") else "not installed: aiortc"

@@ -1,0 +1,51 @@
+"""What is profiled: one side of a case of the suite, and the unit that its cost is told for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks import contestants
+from benchmarks.cases import PROTOCOL, Case, Task, tasks
+
+BURST: Final = 44 * 1448
+"""Bytes that leave with one system call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One side of one task."""
+
+    name: str
+    task: str
+    side: str
+    """Of the process: client, or server."""
+    unit: str
+    figure: str
+    """What the client reports of it."""
+    size: int = 1
+    """How much of the figure is a unit."""
+
+
+SCENES: Final = (
+    Scene("message echo", "echo/64", "server", "message", "trips"),
+    Scene("burst send", "bulk/up/1448", "client", "burst", "up", BURST),
+    Scene("burst receive", "bulk/up/1448", "server", "burst", "up", BURST),
+    Scene("open-close, client", "connections/churn", "client", "connection", "connections"),
+    Scene("open-close, server", "connections/churn", "server", "connection", "connections"),
+)
+
+
+def cases(scenes: Sequence[Scene], names: Sequence[str]) -> Iterator[Case]:
+    """The cases that show these scenes: on uvloop, with a protocol."""
+    known = {task.name: task for task in tasks()}
+    for task in dict.fromkeys(scene.task for scene in scenes):
+        for name in names:
+            if _takes_part(known[task], name):
+                yield Case(known[task], PROTOCOL, name)
+
+
+def _takes_part(task: Task, name: str) -> bool:
+    one = contestants.contestant(name)
+    return not one.missing() and PROTOCOL in one.ways(task)
