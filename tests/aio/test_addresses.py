@@ -35,6 +35,16 @@ async def test_an_address_with_a_zone(net: Net) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_ports_have_the_names_of_tcp(host: str) -> None:
+    try:
+        number = socket.getservbyname("http", "tcp")
+    except OSError:
+        pytest.skip("no names of services here")
+    found = await resolve(asyncio.get_running_loop(), host, "http")
+    assert {address[1] for _, address in found} == {number}
+
+
 @pytest.mark.parametrize("host", ["fe80::1%nothing", "127.0.0.1%lo"])
 async def test_a_zone_that_is_none(net: Net, host: str) -> None:
     with pytest.raises(OSError, match=r"interface|Name or service"):

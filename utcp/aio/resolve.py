@@ -36,7 +36,8 @@ async def resolve(
     literal = _literal(host, port, family)
     if literal is not None:
         return [literal]
-    found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM, flags=flags)
+    # Ports are TCP's, by name, too: /etc/services knows few of them for UDP.
+    found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
     infos = [(int(info[0]), info[4]) for info in found]
     if not infos:
         raise OSError("getaddrinfo() returned empty list")
