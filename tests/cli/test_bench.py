@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import utcp
+from utcp.cli.bench import next_tick
 from utcp.cli.benchwire import PREFIX
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ def test_size(tool: Start, echo: Tool, mode: str) -> None:
     assert re.fullmatch(rf"{mode}: 3 MB in .* RTT .* ms, \S+ segments resent", lines[-1]) or (
         mode == "echo" and lines[-1].startswith("echo: 3 MB in ")
     )
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "tick"), [(0.0, 0.2), (0.199999, 0.4), (0.2, 0.4), (0.2001, 0.4), (2.85, 3.0)]
+)
+def test_rows_are_never_empty(elapsed: float, tick: float) -> None:
+    """Whoever comes too late for some rows makes one of them; too early by a hair is in time."""
+    assert next_tick(elapsed, 0.2) == pytest.approx(tick)
 
 
 def test_live_table(tool: Start, echo: Tool) -> None:

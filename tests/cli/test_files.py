@@ -214,10 +214,37 @@ def test_told_to_end(tool: Start, here: Path, number: int) -> None:
     assert len(receiver.errors) == 1
 
 
-def test_ctrl_c_keeps_the_part(tool: Start, source: Path, here: Path) -> None:
+def test_ctrl_c_while_waiting(tool: Start, here: Path) -> None:
     receiver, _ = receive(tool, here)
     assert receiver.signal(signal.SIGINT) == 130
     assert receiver.errors[1:] == ["interrupted"]
+
+
+async def test_ctrl_c_keeps_the_part(tool: Start, here: Path) -> None:
+    """It does not wait for the rest either, and the sender hears of it."""
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    reader, writer = await utcp.open_connection(LOCAL, port)
+    files.send_message(writer, **{"utcp-file": 1, "name": "x", "size": 100})
+    await reader.readline()
+    files.send_message(writer, **{"from": 0})
+    writer.write(b"x" * 50)
+    await writer.drain()
+    assert await asyncio.to_thread(receiver.signal, signal.SIGINT) == 130
+    assert receiver.errors[1:] == ["interrupted"]
+    assert _names(here) == ["x.part"]
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
+async def test_who_says_nothing_holds_up_nobody(tool: Start, source: Path, here: Path) -> None:
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    _, writer = await utcp.open_connection(LOCAL, port)
+    sender = tool("send", source, LOCAL, port)
+    assert await asyncio.to_thread(sender.end) == 0
+    assert await asyncio.to_thread(receiver.wait) == 0
+    assert _same(here / source.name, source)
+    writer.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])

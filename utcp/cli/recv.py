@@ -111,12 +111,13 @@ class Receiver:
         server = await utcp.start_server(
             self._accept, bind, port, limit=files.LIMIT, ssl=context, config=_CONFIG
         )
-        async with server:
+        try:
             print(listening_line(server.sockets), file=sys.stderr, flush=True)
-            result = await self._done
+            return await self._done
+        finally:
+            # The sender has had its answer, or it is to hear that there will be none.
             server.close()
-            await server.wait_closed()
-        return result
+            server.abort_clients()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._done is not None
