@@ -41,10 +41,15 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def serve(sock: socket.socket) -> None:
-    """Serve on a socket until SIGTERM; connections that are open are closed then."""
+    """Serve on a socket until SIGTERM, or until the parent is gone, however it has ended;
+    connections that are open are closed then."""
     server = await utcp.start_server(answer, sock=sock)
     stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    loop.add_reader(parent.sentinel, stopped.set)
     await stopped.wait()
     server.close()
     server.close_clients()

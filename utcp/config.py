@@ -49,6 +49,10 @@ class Config:
     syn_retries: int = 7
     """SYN retransmissions before connecting fails; 7 last 255 s (RFC 9293 §3.8.3, MUST-23: at
     least 3 minutes)."""
+    icmp_refuses: bool = True
+    """Whether ICMP's "port unreachable" ends a connection that is being opened (RFC 9293 §3.9.2.2).
+    False where it says nothing of the peer: when both sides connect to each other at once, to open
+    the NATs between them, the first SYN may come to one that is still shut."""
     synack_retries: int = 5
     """SYN-ACK retransmissions before a half-open passive connection is dropped (as in Linux)."""
     retries1: int = 3

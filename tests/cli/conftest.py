@@ -20,11 +20,23 @@ PATIENCE: Final = 20
 
 
 class Tool:
-    """A running `utcp ...`. Its standard error is read as it comes, line by line."""
+    """A running `utcp ...`. Its standard error is read as it comes, line by line.
 
-    def __init__(self, *arguments: object, cwd: Path = ROOT, stdout: Any = subprocess.PIPE) -> None:
+    A shell does what is in `before`, such as "ulimit -n 64", and then becomes the tool, with
+    `redirections` such as "<&-".
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path = ROOT,
+        stdout: Any = subprocess.PIPE,
+        before: str = ":",
+        redirections: str = "",
+    ) -> None:
+        command = [sys.executable, "-X", "dev", "-W", "error", "-m", "utcp", *map(str, arguments)]
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-W", "error", "-m", "utcp", *map(str, arguments)],
+            ["sh", "-c", f'{before}; exec "$@" {redirections}', "sh", *command],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
             stdin=subprocess.PIPE,
@@ -43,8 +55,11 @@ class Tool:
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.errors.append(line.decode().rstrip("\n"))
-            self._lines.put(self.errors[-1])
+            text = line.decode().rstrip("\n")
+            # In development mode asyncio says how slow a machine is that does much else.
+            if not re.match(r"Executing <.* took \d", text):
+                self.errors.append(text)
+                self._lines.put(text)
 
     def _read_out(self) -> None:
         assert self.process.stdout is not None

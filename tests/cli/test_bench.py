@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import utcp
+from utcp.cli.bench import next_tick
+from utcp.cli.benchwire import PREFIX
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Start, Tool
@@ -93,6 +95,14 @@ def test_size(tool: Start, echo: Tool, mode: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "tick"), [(0.0, 0.2), (0.199999, 0.4), (0.2, 0.4), (0.2001, 0.4), (2.85, 3.0)]
+)
+def test_rows_are_never_empty(elapsed: float, tick: float) -> None:
+    """Whoever comes too late for some rows makes one of them; too early by a hair is in time."""
+    assert next_tick(elapsed, 0.2) == pytest.approx(tick)
+
+
 def test_live_table(tool: Start, echo: Tool) -> None:
     """On a terminal."""
     master, slave = pty.openpty()
@@ -128,6 +138,38 @@ async def test_bench_with_a_stranger(tool: Start) -> None:
             assert await asyncio.to_thread(bench.end) == 1
             assert len(bench.errors) == 1
             assert "not utcp echo" in bench.errors[0]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        b"[" * 50_000,
+        b"7",
+        b'{"mode": "down", "seconds": 1, "size": 1e400}',
+        b'{"mode": "down", "seconds": 1' + b"0" * 400 + b', "size": 1}',
+        b'{"mode": "down", "seconds": NaN, "size": 1}',
+    ],
+    ids=lambda order: order[-30:].decode(),
+)
+async def test_orders_that_make_no_sense(echo: Tool, order: bytes) -> None:
+    port = await asyncio.to_thread(lambda: echo.port)
+    reader, writer = await utcp.open_connection(LOCAL, port)
+    writer.write(PREFIX + order + b"\n")
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+    assert await asyncio.to_thread(echo.signal, signal.SIGTERM) == 0  # and no traceback
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end(tool: Start, echo: Tool, number: int) -> None:
+    bench = tool("bench", LOCAL, echo.port, "--seconds", "60", "--interval", "0.1")
+    while bench.out.count(b"\n") < 3:
+        assert bench.process.poll() is None
+    assert bench.signal(number) == 128 + number
+    assert not bench.errors
+    echo.says("connection reset by peer")
+    assert echo.signal(number) == 0
 
 
 def test_ctrl_c(tool: Start, echo: Tool) -> None:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import utcp
+from utcp.cli import files
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Start, Tool
 
 LOCAL: Final = "127.0.0.1"
+DEEP: Final = b"[" * 50_000 + b"\n"
+"""More than Python's JSON can take."""
 
 
 @pytest.fixture
@@ -148,7 +151,9 @@ async def test_only_the_last_part_of_a_name_counts(tool: Start, here: Path) -> N
     assert _names(here) == ["passwd.part"]
 
 
-@pytest.mark.parametrize("words", [b"GET / HTTP/1.1\r\n", b"[]\n", b"{}\n", b'{"utcp-file": 2}\n'])
+@pytest.mark.parametrize(
+    "words", [b"GET / HTTP/1.1\r\n", b"[]\n", b"{}\n", b'{"utcp-file": 2}\n', DEEP]
+)
 async def test_strangers_are_turned_away(tool: Start, here: Path, words: bytes) -> None:
     receiver, port = await asyncio.to_thread(receive, tool, here)
     assert b"error" in await _say(port, words)
@@ -156,10 +161,90 @@ async def test_strangers_are_turned_away(tool: Start, here: Path, words: bytes) 
     assert receiver.process.poll() is None
 
 
-def test_ctrl_c_keeps_the_part(tool: Start, source: Path, here: Path) -> None:
+async def test_a_stranger_who_listens(tool: Start, source: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(DEEP)
+        await reader.read()
+        writer.close()
+
+    async with await utcp.start_server(answer, LOCAL, 0) as server:
+        sender = tool("send", source, *server.sockets[0].getsockname())
+        assert await asyncio.to_thread(sender.end) == 1
+        assert sender.errors == ["utcp send: the peer is no utcp send or recv"]
+
+
+async def test_a_name_that_is_too_long_is_said(tool: Start, here: Path) -> None:
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    answer = await _tell(port, {"utcp-file": 1, "name": "x" * 300, "size": 1})
+    assert "File name too long" in answer
+    assert await asyncio.to_thread(receiver.wait) == 1
+    assert "File name too long" in receiver.errors[-1]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_a_part_that_is_something_else(tool: Start, source: Path, here: Path, kind: str) -> None:
+    """Somebody has put it there: nothing is written elsewhere, and nothing waits for a reader."""
+    part = here / f"{source.name}.part"
+    precious = here.parent / "precious"
+    precious.write_bytes(b"precious")
+    if kind == "link":
+        part.symlink_to(precious)
+    else:
+        os.mkfifo(part)
+    receiver, port = receive(tool, here)
+    sender = tool("send", source, LOCAL, port)
+    assert sender.end() == receiver.end() == 1
+    assert precious.read_bytes() == b"precious"
+    assert len(receiver.errors) == 2
+    assert receiver.errors[1].startswith(f"utcp recv: {part.name}: ")
+    assert not receiver.errors[1].endswith("None")
+
+
+def test_what_was_sent_twice(source: Path) -> None:
+    """The text says so; a negative number would not."""
+    text = files.summary(source, 100, 130, 1.0, "0", as_json=False)
+    assert "100 bytes (30 of them twice) in" in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end(tool: Start, here: Path, number: int) -> None:
+    receiver, _ = receive(tool, here)
+    assert receiver.signal(number) == 128 + number
+    assert len(receiver.errors) == 1
+
+
+def test_ctrl_c_while_waiting(tool: Start, here: Path) -> None:
     receiver, _ = receive(tool, here)
     assert receiver.signal(signal.SIGINT) == 130
     assert receiver.errors[1:] == ["interrupted"]
+
+
+async def test_ctrl_c_keeps_the_part(tool: Start, here: Path) -> None:
+    """It does not wait for the rest either, and the sender hears of it."""
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    reader, writer = await utcp.open_connection(LOCAL, port)
+    files.send_message(writer, **{"utcp-file": 1, "name": "x", "size": 100})
+    await reader.readline()
+    files.send_message(writer, **{"from": 0})
+    writer.write(b"x" * 50)
+    await writer.drain()
+    assert await asyncio.to_thread(receiver.signal, signal.SIGINT) == 130
+    assert receiver.errors[1:] == ["interrupted"]
+    assert _names(here) == ["x.part"]
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
+async def test_who_says_nothing_holds_up_nobody(tool: Start, source: Path, here: Path) -> None:
+    receiver, port = await asyncio.to_thread(receive, tool, here)
+    _, writer = await utcp.open_connection(LOCAL, port)
+    sender = tool("send", source, LOCAL, port)
+    assert await asyncio.to_thread(sender.end) == 0
+    assert await asyncio.to_thread(receiver.wait) == 0
+    assert _same(here / source.name, source)
+    writer.close()
 
 
 @pytest.mark.parametrize("trusted", [True, False])

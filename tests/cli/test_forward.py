@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -189,6 +190,44 @@ async def test_nobody_at_the_target(tool: Start) -> None:
     complaints = [line for line in forward.errors if "refused" in line]
     assert complaints == [f"utcp forward: utcp:{LOCAL}:1: connection refused"]
     assert "3 failed" in forward.errors[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end(tool: Start, number: int) -> None:
+    forward = tool("forward", f"tcp:{LOCAL}:0", f"utcp:{LOCAL}:1")
+    assert forward.port
+    assert forward.signal(number) == 0
+    assert forward.errors[-1].startswith("0 connections in ")
+
+
+async def test_out_of_descriptors(tool: Start) -> None:
+    """It is said once, however many wait, and those that are there live on."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        with suppress(OSError):
+            writer.write(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(greet, LOCAL, 0) as server:
+        target = server.sockets[0].getsockname()[1]
+        forward = tool(
+            "forward", f"tcp:{LOCAL}:0", f"tcp:{LOCAL}:{target}", "--loop", "asyncio",
+            before="ulimit -n 40",
+        )  # fmt: skip
+        port = await asyncio.to_thread(lambda: forward.port)
+        reader, writer = await asyncio.open_connection(LOCAL, port)
+        assert await reader.readexactly(5) == b"hello"
+        others = [await asyncio.open_connection(LOCAL, port) for _ in range(60)]
+        await asyncio.to_thread(forward.says, "Too many open files")
+        writer.write(b"still here")
+        writer.write_eof()
+        assert await reader.read() == b"still here"
+        for each in (writer, *(other for _, other in others)):
+            each.close()
+        assert await asyncio.to_thread(forward.signal, signal.SIGTERM) == 0
+    assert len(forward.errors) < 10
+    assert all("Too many" in line for line in forward.errors[1:-1])
 
 
 @pytest.fixture

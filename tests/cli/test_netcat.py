@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -108,6 +109,32 @@ def test_reset(tool: Start, listener: Tool) -> None:
     assert connector.errors == [f"utcp connect: 127.0.0.1:{port}: connection reset by peer"]
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("who", ["listen", "connect"])
+def test_told_to_end(tool: Start, number: int, who: str, loop: str) -> None:
+    """As with Ctrl-C, the peer hears of it: somebody has closed the terminal."""
+    listener = tool("listen", 0, *HERE, "--loop", loop)
+    connector = tool("connect", "127.0.0.1", listener.port, "--loop", loop)
+    connector.write(b"x")
+    while listener.out != b"x":
+        assert connector.process.poll() is None
+    told, other = (listener, connector) if who == "listen" else (connector, listener)
+    assert told.signal(number) == 128 + number
+    assert other.wait() == 1
+    assert other.errors[-1].endswith("connection reset by peer")
+
+
+def test_nohup(tool: Start) -> None:
+    listener = tool("listen", 0, *HERE, before="trap '' HUP")
+    port = listener.port
+    listener.process.send_signal(signal.SIGHUP)
+    listener.end_input()
+    assert tool("connect", "127.0.0.1", port).end(b"still here") == 0
+    assert listener.wait() == 0
+    assert listener.out == b"still here"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -115,8 +142,20 @@ def test_reset(tool: Start, listener: Tool) -> None:
         (("connect", "localhost", 1), "utcp connect: localhost:1: connection refused"),
         (("connect", "224.0.0.1", 9), "utcp connect: 224.0.0.1:9: unreachable"),
         (("connect", "nobody.invalid", 9), "unknown address"),
-        (("listen", 0, "--bind", "192.0.2.1"), "requested address"),
-        (("send", "missing", "127.0.0.1", 1), "utcp send: missing: No such file"),
+        (("connect", "[::1]", 1), "utcp connect: [::1]:1: connection refused"),
+        (("connect", "::1%nothing", 1), "no interface with this name"),
+        (("connect", "two..dots", 9), "utcp connect: two..dots:9: unknown address"),
+        (("connect", "x" * 64, 9), "unknown address"),
+        (("listen", 0, "--bind", "two..dots"), "utcp listen: unknown address"),
+        (("listen", 0, "--bind", "192.0.2.1"), "utcp listen: 192.0.2.1:0: Cannot assign"),
+        (("listen", 0, "--bind", "2001:db8::1"), "utcp listen: [2001:db8::1]:0: Cannot assign"),
+        (("forward", "tcp:192.0.2.1:0", "utcp:host:1"), "utcp forward: 192.0.2.1:0: Cannot"),
+        (("send", "missing", "127.0.0.1", 1), "utcp send: missing: No such file or directory"),
+        (("send", "tests", "127.0.0.1", 1), "utcp send: tests: Is a directory"),
+        (("send", os.devnull, "127.0.0.1", 1), f"utcp send: {os.devnull}: not a regular file"),
+        (("recv", 0, "--output", "missing/x"), "utcp recv: missing: no such directory"),
+        (("recv", 0, "--output", "README.md"), "utcp recv: README.md is there already"),
+        (("recv", 0, "--output", "x" * 300), ": File name too long"),
         (("send", "README.md", "127.0.0.1", 1), "utcp send: 127.0.0.1:1: connection refused"),
         (("bench", "127.0.0.1", 1), "utcp bench: 127.0.0.1:1: connection refused"),
     ],
@@ -127,6 +166,9 @@ def test_failures_are_one_line(tool: Start, arguments: tuple[object, ...], words
     assert failing.end() == 1
     assert len(failing.errors) == 1
     assert words in failing.errors[0]
+    assert failing.out == b""
+    if words.startswith("utcp send"):
+        assert failing.errors == [words]  # what failed is not named twice
 
 
 def test_silence_times_out(tool: Start) -> None:
@@ -148,7 +190,14 @@ def test_silence_times_out(tool: Start) -> None:
         ("listen", "²"),
         ("listen", "0", "--tls"),
         ("listen", "0", "--key", "k"),
+        ("listen", "0", "--bind", ""),
+        ("listen", "0", "--tls", "--cert", "README.md"),
         ("connect", "host", "port"),
+        ("connect", "host", "0"),
+        ("connect", "", "1"),
+        ("connect", "[]", "1"),
+        ("forward", "tcp::0", "utcp:host:0"),
+        ("send", "README.md", "host", "1", "--retries", "-1"),
         ("connect", "host", "1", "--timeout", "-1"),
         ("connect", "host", "1", "--insecure"),
         ("connect", "host", "1", "--tls", "--cafile", "missing"),
@@ -208,6 +257,24 @@ def test_tls_half_closes(tool: Start, certificate: Path) -> None:
     assert connector.end(b"after the other has ended") == 0
     assert listener.wait() == 0
     assert listener.out == b"after the other has ended"
+
+
+def test_files_that_hold_no_certificate(tool: Start, certificate: Path, tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / "other.pem"], check=True
+    )
+    (tmp_path / "alone.pem").write_text(certificate.read_text().partition("-----BEGIN PRIV")[0])
+    for options, words in (
+        (("--cert", "README.md"), "README.md: no certificate, or no key, in PEM format"),
+        (("--cert", tmp_path / "alone.pem"), "alone.pem: no certificate, or no key, in PEM format"),
+        (("--cert", certificate, "--key", tmp_path / "other.pem"), "other.pem: "),
+        (("--cert", certificate, "--cafile", "README.md"), "README.md, "),
+    ):
+        wrong = tool("listen", 0, "--tls", *options)
+        assert wrong.end() == 2
+        assert len(wrong.errors) == 1
+        assert words in wrong.errors[0]
+        assert "[" not in wrong.errors[0]  # OpenSSL's own words
 
 
 def test_bad_certificate(tool: Start, certificate: Path) -> None:

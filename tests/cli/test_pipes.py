@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -60,3 +61,30 @@ def test_netcat(tool: Start, nobody: int, reader: str) -> None:
     assert len(muted.errors) == (reader == "listen")  # that it listens, and nothing else
     assert peer.wait() == 1
     assert "connection reset by peer" in peer.errors[-1]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_from_the_beginning(tool: Start, loop: str, closed: str) -> None:
+    """No socket takes the place of what is closed, and nothing else goes where bytes should."""
+    server = tool("listen", 0, "--bind", "127.0.0.1", "--loop", loop)
+    client = tool("connect", "127.0.0.1", server.port, "--loop", loop, redirections=closed)
+    with suppress(BrokenPipeError):
+        client.end_input(b"outward")
+    server.end_input(b"inward")
+    bad = {"<&-": "standard input", ">&-": "standard output"}
+    status = client.wait()
+    server.wait()
+    if closed == "2>&-":
+        assert (status, client.out, server.out) == (0, b"inward", b"outward")
+    else:
+        assert status == 1
+        expected = f"utcp connect: {bad[closed]}: Bad file descriptor" if closed in bad else ""
+        assert client.errors == ([expected] if expected else [])
+
+
+def test_nobody_hears_errors(tool: Start) -> None:
+    """They do not go to standard output instead."""
+    failing = tool("connect", "127.0.0.1", 1, redirections="2>&-")
+    assert failing.end() == 1
+    assert failing.out == b""

@@ -76,6 +76,19 @@ async def test_workers_on_one_port(spawn: Spawn) -> None:
     assert not errors
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(spawn: Spawn, number: int) -> None:
+    process = spawn("examples/many_servers.py", "--port", "0", "--workers", "3")
+    started(process)
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=PATIENCE)  # the pipes end with the last of them
+    assert process.returncode == -number
+    assert not errors
+
+
 async def test_each_connection_stays_with_its_server() -> None:
     """SO_REUSEPORT of the kernel, which utcp only asks for."""
 

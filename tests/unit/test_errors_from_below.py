@@ -27,6 +27,20 @@ def test_port_unreachable_while_connecting() -> None:
         assert s.endpoint.idle
 
 
+def test_port_unreachable_while_connecting_may_pass() -> None:
+    """The peer is about to connect to us, and its NAT, or its port, is still shut."""
+    with Script(config=Config(icmp_refuses=False)) as s:
+        s.connect()
+        s.take()
+        s.unreachable(hard=True)
+        assert str(s.state) == "SYN-SENT"
+        assert s.take_events() == events.ADVICE
+        assert s.conn.soft_error == "port unreachable"
+        s.advance(ms=300_000)
+        s.take()
+        assert s.conn.reason is Reason.REFUSED  # to the end
+
+
 @pytest.mark.rfc("MUST-47", "MUST-54", "MUST-56", "SHLD-25")
 def test_host_unreachable_while_connecting() -> None:
     with Script() as s:

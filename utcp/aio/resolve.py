@@ -36,7 +36,8 @@ async def resolve(
     literal = _literal(host, port, family)
     if literal is not None:
         return [literal]
-    found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM, flags=flags)
+    # Ports are TCP's, by name, too: /etc/services knows few of them for UDP.
+    found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
     infos = [(int(info[0]), info[4]) for info in found]
     if not infos:
         raise OSError("getaddrinfo() returned empty list")
@@ -68,16 +69,31 @@ def interleave(infos: list[Info], first_family_count: int) -> list[Info]:
 
 def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
     """The address, if `host` and `port` are numbers already."""
-    if not isinstance(host, str) or "%" in host:
+    if not isinstance(host, str):
         return None
     if port is None or port in {"", b""}:
         port = 0
+    # RFC 4007 §11: the zone of a link-local address. uvloop's getaddrinfo loses it.
+    address, percent, zone = host.partition("%")
     with contextlib.suppress(TypeError, ValueError):
         number = int(port)
-        for candidate in (socket.AF_INET, socket.AF_INET6):
-            if family in {socket.AF_UNSPEC, candidate}:
-                with contextlib.suppress(OSError):
-                    socket.inet_pton(candidate, host)
-                    four = candidate == socket.AF_INET
-                    return int(candidate), (host, number) if four else (host, number, 0, 0)
+        if not percent and family in {socket.AF_UNSPEC, socket.AF_INET}:
+            with contextlib.suppress(OSError):
+                socket.inet_pton(socket.AF_INET, address)
+                return int(socket.AF_INET), (address, number)
+        if family in {socket.AF_UNSPEC, socket.AF_INET6} and _is_six(address):
+            return int(socket.AF_INET6), (address, number, 0, _zone(zone) if percent else 0)
     return None
+
+
+def _is_six(address: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except OSError:
+        return False
+    return True
+
+
+def _zone(zone: str) -> int:
+    """The number of the interface that is called `zone`, or has that number. Raises OSError."""
+    return int(zone) if zone.isascii() and zone.isdecimal() else socket.if_nametoindex(zone)

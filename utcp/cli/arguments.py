@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
@@ -21,10 +23,14 @@ __all__ = [
     "connect_config",
     "format_address",
     "listening_line",
+    "parse_count",
+    "parse_host",
     "parse_interval",
+    "parse_peer_port",
     "parse_place",
     "parse_port",
     "parse_seconds",
+    "parse_target",
 ]
 
 _TIMEOUT: Final = 15.0
@@ -67,11 +73,41 @@ def parse_place(text: str) -> Place:
     return Place("tcp" if kind == "tcp" else "utcp", host or None, parse_port(port))
 
 
+def parse_target(text: str) -> Place:
+    """The same of a place to connect to, which has a port."""
+    place = parse_place(text)
+    parse_peer_port(str(place.port))
+    return place
+
+
+def parse_host(text: str) -> str:
+    """A host's name or address; an IPv6 address may stand in brackets, as in URLs."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is no host")
+    return host
+
+
 def parse_port(text: str) -> int:
     """A port number; 0 lets the system choose where one listens."""
     # isdecimal() alone takes the digits of any script.
     if not (text.isascii() and text.isdecimal() and int(text) <= 65_535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
+    return int(text)
+
+
+def parse_peer_port(text: str) -> int:
+    """The number of a port that one can connect to."""
+    port = parse_port(text)
+    if port == 0:
+        raise argparse.ArgumentTypeError("nobody listens on port 0")
+    return port
+
+
+def parse_count(text: str) -> int:
+    """A number of things, from none."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
     return int(text)
 
 
@@ -99,14 +135,16 @@ def add_loop(parser: argparse.ArgumentParser) -> None:
 def add_server(parser: argparse.ArgumentParser) -> None:
     """PORT, `--bind` and `--loop`: of whoever listens."""
     parser.add_argument("port", type=parse_port, metavar="PORT", help="0: any that is free")
-    parser.add_argument("--bind", metavar="ADDRESS", help="listen on this address only [all]")
+    parser.add_argument(
+        "--bind", type=parse_host, metavar="ADDRESS", help="listen on this address only [all]"
+    )
     add_loop(parser)
 
 
 def add_peer(parser: argparse.ArgumentParser) -> None:
     """HOST, PORT, `--timeout` and `--loop`: of whoever connects."""
-    parser.add_argument("host", metavar="HOST")
-    parser.add_argument("port", type=parse_port, metavar="PORT")
+    parser.add_argument("host", type=parse_host, metavar="HOST")
+    parser.add_argument("port", type=parse_peer_port, metavar="PORT")
     add_timeout(parser)
     add_loop(parser)
 
@@ -140,8 +178,11 @@ def connect_config(timeout: float, **settings: Any) -> Config:
 
 
 def format_address(address: Iterable[Any]) -> str:
-    """`host:port` of a socket address, `[host]:port` if the host has colons."""
-    host, port = list(address)[:2]
+    """`host:port` of a socket address, `[host]:port` if the host has colons; with its zone."""
+    host, port, *more = address
+    if len(more) > 1 and more[1]:
+        with suppress(OSError):  # the interface is gone
+            host = f"{host}%{socket.if_indextoname(more[1])}"
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Callable
 from typing import Final, Literal
@@ -11,6 +10,7 @@ from typing import Final, Literal
 from utcp.cli.arguments import format_address
 from utcp.cli.benchwire import PREFIX, Feeder, pack_report, tcp_info
 from utcp.cli.errors import which
+from utcp.cli.objects import parse_object
 from utcp.cli.sizes import format_amount, format_rate
 
 __all__ = ["BenchServer"]
@@ -74,9 +74,9 @@ class BenchServer(asyncio.Protocol):
     def _obey(self, line: bytes) -> None:
         """Do what the client asks for; reset the connection if that is nothing."""
         try:
-            order = json.loads(line)
+            order = parse_object(line)
             mode, seconds, size = order["mode"], float(order["seconds"]), int(order["size"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             mode, seconds, size = "", 0.0, 0
         if mode == "up":
             self._mode = "up"

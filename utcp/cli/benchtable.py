@@ -70,10 +70,6 @@ class Table:
             self._live = Live(self._table(), console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        elif not self._quiet:
-            self._print(_COLUMNS)
         return self
 
     def __exit__(
@@ -87,10 +83,15 @@ class Table:
 
     def add(self, row: Row) -> None:
         """Show one more."""
+        first = not self.rows
         self.rows.append(row)
         if self._live is not None:
             self._live.update(self._table())
+            if first:  # not earlier: there may be an error to say instead
+                self._live.start(refresh=True)
         elif not self._quiet:
+            if first:
+                self._print(_COLUMNS)
             self._print(row.cells())
 
     def _print(self, cells: tuple[str, ...]) -> None:

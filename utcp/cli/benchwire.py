@@ -15,6 +15,7 @@ import asyncio
 import json
 from typing import Any, Final, cast
 
+from utcp.cli.objects import parse_object
 from utcp.stats import TcpInfo
 
 __all__ = ["PREFIX", "REPORT", "Feeder", "pack_report", "tcp_info", "unpack_report"]
@@ -33,10 +34,9 @@ def pack_report(**fields: object) -> bytes:
 def unpack_report(data: bytes) -> dict[str, Any]:
     """The fields; none, if it is no report."""
     try:
-        fields = json.loads(data)
+        return parse_object(data)
     except ValueError:
         return {}
-    return fields if isinstance(fields, dict) else {}
 
 
 def tcp_info(transport: asyncio.BaseTransport) -> TcpInfo:

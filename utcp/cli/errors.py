@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-__all__ = ["ToolError", "UsageError", "about", "say", "which"]
+__all__ = ["Ended", "ToolError", "UsageError", "about", "say", "which"]
 
 _UNREACHABLE: Final = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
+
+_BINDING: Final = re.compile(r"attempting to bind on address \('(.*?)', (\d+)")
+"""What asyncio adds of its own."""
 
 _USUAL: Final[dict[type[BaseException], str]] = {
     ConnectionRefusedError: "connection refused",
@@ -32,6 +35,14 @@ class UsageError(Exception):
     """The options make no sense: exit status 2."""
 
 
+class Ended(Exception):
+    """The process has been told to end, by the signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 @contextmanager
 def about(who: str) -> Iterator[None]:
     """Raise what fails in this block as a ToolError that begins with `who`.
@@ -42,13 +53,16 @@ def about(who: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except (OSError, EOFError) as error:
-        raise ToolError(f"{who}: {which(error)}") from error
+    except (OSError, EOFError, UnicodeError) as error:
+        reason = which(error)
+        # The system's own words may begin, or end, with the name already.
+        named = isinstance(error, OSError) and str(error.filename) == who
+        raise ToolError(reason if named else f"{who}: {reason}") from error
 
 
 def say(line: str) -> None:
-    """A line on standard error, from where work goes on even if nobody reads it."""
-    with suppress(BrokenPipeError):
+    """A line on standard error, whether or not anybody reads it."""
+    with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
@@ -58,8 +72,9 @@ def which(error: BaseException) -> str:
         return f"bad certificate: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if isinstance(error, socket.gaierror):
-        return f"unknown address: {error.strerror}"
+    if isinstance(error, socket.gaierror | UnicodeError):
+        # Names are encoded before they are looked up, and not all can be.
+        return f"unknown address: {getattr(error, 'strerror', 'not a host name')}"
     for kind, text in _USUAL.items():
         if isinstance(error, kind):
             return text
@@ -76,6 +91,9 @@ def which(error: BaseException) -> str:
 
 
 def _system(error: OSError) -> str:
-    """The system's words; what asyncio adds of its own about an address stays."""
+    """The system's words, and what they are about."""
     text = error.strerror or os.strerror(error.errno or 0)
-    return f"{text}: {error.filename}" if error.filename is not None else text
+    if (match := _BINDING.search(text)) is not None:
+        host, port = match[1], match[2]
+        return f"{f'[{host}]' if ':' in host else host}:{port}: {os.strerror(error.errno or 0)}"
+    return f"{error.filename}: {text}" if error.filename is not None else text

@@ -29,6 +29,7 @@ from rich.progress import (
 )
 
 from utcp.cli.errors import ToolError
+from utcp.cli.objects import parse_object
 from utcp.cli.sizes import format_amount
 
 __all__ = [
@@ -59,12 +60,9 @@ def send_message(writer: asyncio.StreamWriter, **fields: object) -> None:
 async def receive_message(reader: asyncio.StreamReader) -> dict[str, Any]:
     """The next message. Raises ToolError if the peer reports an error or does not speak this."""
     try:
-        line = await reader.readuntil(b"\n")
-        message = json.loads(line)
+        message = parse_object(await reader.readuntil(b"\n"))
     except (ValueError, asyncio.LimitOverrunError):
-        message = None
-    if not isinstance(message, dict):
-        raise ToolError("the peer is no utcp send or recv")
+        raise ToolError("the peer is no utcp send or recv") from None
     if "error" in message:
         # It goes to a terminal: no control characters.
         text = "".join(char if char.isprintable() else "?" for char in str(message["error"]))
@@ -119,5 +117,7 @@ def summary(
         }
         return json.dumps(result)
     rate = format_amount(moved / seconds) if seconds > 0 else "0 B"
-    resumed = f" ({size - moved:,} were there already)" if moved != size else ""
+    resumed = f" ({size - moved:,} were there already)" if moved < size else ""
+    if moved > size:
+        resumed = f" ({moved - size:,} of them twice)"
     return f"{path}: {size:,} bytes{resumed} in {seconds:.2f} s, {rate}/s\nSHA-256 {digest}"

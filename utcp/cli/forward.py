@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import ssl
 import sys
@@ -22,6 +23,7 @@ from utcp.cli.arguments import (
     listening_line,
     parse_interval,
     parse_place,
+    parse_target,
 )
 from utcp.cli.descriptors import raise_limit
 from utcp.cli.errors import UsageError, say, which
@@ -43,10 +45,13 @@ _KEEPALIVE: Final = 25.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    for name, text in (("source", "where to listen"), ("target", "where to connect to")):
+    for name, text, kind in (
+        ("source", "where to listen", parse_place),
+        ("target", "where to connect to", parse_target),
+    ):
         parser.add_argument(
             name,
-            type=parse_place,
+            type=kind,
             metavar=name.upper(),
             help=f"{text}: tcp:HOST:PORT or utcp:HOST:PORT",
         )
@@ -144,6 +149,7 @@ class Forward:
 
     async def serve(self) -> None:
         """Carry until the process is told to stop. Raises OSError if it cannot listen."""
+        asyncio.get_running_loop().set_exception_handler(self._heard)
         server = await self._listen()
         self.started_at = time.monotonic()
         line = f"{listening_line(server.sockets)} for {self._source.kind}, to {self._target}"
@@ -195,9 +201,21 @@ class Forward:
         self._complaint = ""
 
     def failed(self, error: OSError | EOFError) -> None:
-        """Count it, and say it once as long as nothing changes."""
+        """Count it, and say it."""
         self._stats.failed += 1
-        complaint = f"{self._target}: {which(error)}"
+        self._complain(f"{self._target}: {which(error)}")
+
+    def _heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What goes wrong on the loop. asyncio tells of each connection that it has to leave in
+        the backlog for lack of descriptors."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            self._complain(f"{self._source}: {which(error)}")
+        else:
+            loop.default_exception_handler(context)
+
+    def _complain(self, complaint: str) -> None:
+        """Say it once, as long as nothing changes."""
         if complaint != self._complaint:
             self._complaint = complaint
             say(f"utcp forward: {complaint}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import hashlib
 import os
 import ssl
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     context = tls.server_tls(arguments)
     with files.progress() as bar:
         receiver = Receiver(arguments.output or Path(), arguments.force, bar)
+        receiver.check()
         result = run_loop(arguments.loop, receiver.serve(arguments.bind, arguments.port, context))
     print(
         files.summary(
@@ -95,18 +98,26 @@ class Receiver:
         self._free = asyncio.Lock()
         self._done: asyncio.Future[Result] | None = None
 
+    def check(self) -> None:
+        """Raise ToolError if what will come could not be stored, as far as that is known."""
+        if not self._output.is_dir():
+            self._target("")
+            if not self._output.parent.is_dir():
+                raise ToolError(f"{self._output.parent}: no such directory")
+
     async def serve(self, bind: str | None, port: int, context: ssl.SSLContext | None) -> Result:
         """Wait for a file. Raises ToolError if it cannot be stored, OSError."""
         self._done = asyncio.get_running_loop().create_future()
         server = await utcp.start_server(
             self._accept, bind, port, limit=files.LIMIT, ssl=context, config=_CONFIG
         )
-        async with server:
+        try:
             print(listening_line(server.sockets), file=sys.stderr, flush=True)
-            result = await self._done
+            return await self._done
+        finally:
+            # The sender has had its answer, or it is to hear that there will be none.
             server.close()
-            await server.wait_closed()
-        return result
+            server.abort_clients()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._done is not None
@@ -162,7 +173,9 @@ class Receiver:
             if plain in {"", ".", ".."} or not plain.isprintable():
                 raise ToolError("that is no name for a file")
             path /= plain
-        if path.exists() and not self._force:
+        with _storing(path):
+            taken = path.exists()
+        if taken and not self._force:
             raise StorageError(f"{path} is there already (--force replaces it)")
         return path
 
@@ -234,7 +247,16 @@ def _storing(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> BinaryIO:
-    return path.open("r+b" if path.exists() else "w+b")
+    """Open or make the file, unless there is something else, or a link that leads elsewhere."""
+
+    def opener(name: str, flags: int) -> int:
+        number = os.open(name, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(errno.EINVAL, "not a regular file")
+        return number
+
+    return open(path, "r+b", opener=opener)
 
 
 def _sync(file: BinaryIO) -> None:

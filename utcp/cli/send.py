@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 
 import utcp
 from utcp.cli import files, tls
-from utcp.cli.arguments import add_peer, connect_config, format_address
+from utcp.cli.arguments import add_peer, connect_config, format_address, parse_count
 from utcp.cli.errors import ToolError, about, say, which
 from utcp.cli.loops import run as run_loop
 from utcp.cli.worker import Worker
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_peer(parser)
     parser.add_argument(
         "--retries",
-        type=int,
+        type=parse_count,
         default=10,
         metavar="N",
         help="connect again so often, without progress, after the connection broke [%(default)s]",
@@ -52,6 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     config = connect_config(arguments.timeout, user_timeout=_PATIENCE)
     path: Path = arguments.file
     with about(str(path)):
+        # A pipe would hold up open(), and has no size; a directory is what open() says best.
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise ToolError(f"{path}: not a regular file")
         file = path.open("rb")
     with file, files.progress() as bar:
         size = os.fstat(file.fileno()).st_size

@@ -153,7 +153,19 @@ def _load(context: ssl.SSLContext, arguments: argparse.Namespace) -> None:
             context.load_verify_locations(arguments.cafile)
         if arguments.cert is not None:
             context.load_cert_chain(arguments.cert, arguments.key)
-    except (OSError, ValueError) as error:  # SSLError is an OSError
+    except (OSError, ValueError) as error:
         names = [name for name in (arguments.cafile, arguments.cert, arguments.key) if name]
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{', '.join(names)}: {reason}") from None
+        raise UsageError(f"{', '.join(names)}: {_fault(error)}") from None
+
+
+def _fault(error: OSError | ValueError) -> str:
+    """What is wrong with files of certificates and keys."""
+    if not isinstance(error, ssl.SSLError):
+        return str(getattr(error, "strerror", None) or error)
+    reason: str | None = error.reason
+    if reason == "KEY_VALUES_MISMATCH":
+        return "the key is not that of the certificate"
+    if not reason or reason in {"NO_START_LINE", "NO_CERTIFICATE_OR_CRL_FOUND"}:
+        # OpenSSL has but "PEM lib" to say of it.
+        return "no certificate, or no key, in PEM format"
+    return reason.replace("_", " ").lower()

@@ -12,6 +12,7 @@ from utcp.core.teardown import finish
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
+PORT_UNREACHABLE: Final = "port unreachable"
 _QUOTED_SEQ: Final = 8  # bytes of our header up to the end of the sequence number
 
 
@@ -19,13 +20,13 @@ def unreachable(conn: Connection, hard: bool, quoted: bytes) -> None:
     """RFC 9293 §3.9.2.2: port or protocol (`hard`), or host or network, cannot be reached."""
     if not _quotes(conn, quoted):
         return
-    if hard and conn.state is SYN_SENT:
+    if hard and conn.state is SYN_SENT and conn.config.icmp_refuses:
         # RFC 9293 §3.9.2.2 (SHLD-26): a hard error aborts, here where nothing is lost by it.
         finish(conn, Reason.REFUSED)
         return
     # RFC 9293 §3.9.2.2 (MUST-56), RFC 5927 §5.2: in a synchronised state, and for soft
     # errors anywhere, the connection goes on and the application is told.
-    conn.advise("port unreachable" if hard else "host unreachable")
+    conn.advise(PORT_UNREACHABLE if hard else "host unreachable")
 
 
 def packet_too_big(conn: Connection, now: int, mtu: int, quoted: bytes) -> None:

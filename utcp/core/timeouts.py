@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from utcp.core import loss, probing, recovery, teardown, timers
 from utcp.core.handshake import OLD_CONNECTION
+from utcp.core.icmp import PORT_UNREACHABLE
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
@@ -132,7 +133,8 @@ def _given_up(conn: Connection) -> bool:
     if retries < limit:
         return False
     if conn.state is SYN_SENT and conn.soft_error not in _NOT_ICMP:
-        teardown.finish(conn, Reason.UNREACHABLE)
+        refused = conn.soft_error == PORT_UNREACHABLE  # to the end; see Config.icmp_refuses
+        teardown.finish(conn, Reason.REFUSED if refused else Reason.UNREACHABLE)
     elif conn.orphan and conn.snd.snd_wnd == 0:
         teardown.abort(conn, Reason.TIMED_OUT)
     else:

@@ -67,6 +67,8 @@ def open_socket(
             # RFC 9293 §3.9.1.1 (MUST-46): the kernel refuses a broadcast address by itself.
             if ipaddress.ip_address(remote_addr[0]).is_multicast:
                 raise OSError(errno.ENETUNREACH, f"{remote_addr[0]} is a multicast address")
+            if remote_addr[1] == 0:  # which would leave a datagram socket unconnected
+                raise OSError(errno.EADDRNOTAVAIL, "Port 0 can not be connected to")
             sock.connect(remote_addr)
         elif _port(sock) == 0:
             sock.bind(("", 0))
