@@ -36,7 +36,7 @@ class Transport(Ending):
     window is small); only what waits beyond counts for the water marks, as with a kernel's TCP.
 
     `close()` lets written data and the FIN go out: connection_lost(None) comes when the peer has
-    acknowledged them, connection_lost(exc) if that fails.
+    acknowledged the data, connection_lost(exc) if that fails.
 
     `get_extra_info` knows "sockname", "peername", "socket" (a facade that looks like a TCP
     socket) and "tcp_info" (a fresh `utcp.TcpInfo`); also, of the UDP socket that a server's
@@ -54,7 +54,8 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.connection_made() failed")
+            # As in asyncio, that is the end of nothing.
+            self._report(exc, "Exception in protocol.connection_made()")
         if not self._lost:
             self.on_events(events)
 
@@ -112,7 +113,7 @@ class Transport(Ending):
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:
-                self._fatal_error(exc, "protocol.data_received() failed")
+                self._fatal_error(exc, "protocol.data_received() call failed.")
 
     def _fill_buffer(self) -> None:
         """Hand over as much as the protocol's own buffer takes."""
@@ -125,14 +126,14 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.get_buffer() failed")
+            self._fatal_error(exc, "protocol.get_buffer() call failed.")
             return
         try:
             protocol.buffer_updated(count)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.buffer_updated() failed")
+            self._fatal_error(exc, "protocol.buffer_updated() call failed.")
 
     def _maybe_eof_received(self) -> None:
         if self._eof_received or self._paused or self._closing or self._conn.readable:
@@ -143,7 +144,7 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.eof_received() failed")
+            self._fatal_error(exc, "protocol.eof_received() call failed.")
             return
         if not keep_open:
             self.close()
