@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -87,7 +87,7 @@ async def test_a_peer_that_has_vanished_does_not_keep_it_from_ending() -> None:
         server = await utcp.create_server(Recorder, "127.0.0.1", 0, config=FAST)
         addr = server.sockets[0].getsockname()
         transport, protocol = await utcp.create_connection(Recorder, *addr, config=FAST)
-        driver: Any = transport._driver
+        driver = cast("Any", transport)._driver
         driver.sock._sock.connect(silent.getsockname())  # nobody answers there
         transport.close()
         await protocol.lost

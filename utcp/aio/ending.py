@@ -37,6 +37,7 @@ class Ending(_FlowControlMixin, Owner):
 
     __slots__ = (
         "__weakref__",
+        "_barred",
         "_buffered",
         "_closing",
         "_conn",
@@ -85,6 +86,7 @@ class Ending(_FlowControlMixin, Owner):
         self._eof_read = False  # the peer's FIN is behind what is readable
         self._eof_received = False  # the protocol knows
         self._eof_written = False
+        self._barred = ""  # when writing is no use: "after write_eof()"
         self._fin_held = False  # closing, but TLS has not written all yet
         self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
         self._exc: BaseException | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.log import logger as asyncio_logger
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from utcp import errors
@@ -192,8 +192,8 @@ class Transport(Ending):
         """
         if type(data) is not bytes:
             data = self._as_bytes(data)
-        if self._eof_written:
-            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._barred:
+            raise RuntimeError(f"Cannot call write() {self._barred}")
         if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(data)
             return
@@ -210,8 +210,8 @@ class Transport(Ending):
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
         """Queue each item; what is small goes out together."""
         chunks = [data if type(data) is bytes else self._as_bytes(data) for data in list_of_data]
-        if self._eof_written:
-            raise RuntimeError("Cannot call writelines() after write_eof()")
+        if self._barred:
+            raise RuntimeError(f"Cannot call writelines() {self._barred}")
         if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(b"".join(chunks))
             return
@@ -243,10 +243,32 @@ class Transport(Ending):
         """Say that nothing more will be written: FIN after what is written. Reading goes on."""
         if self._closing or self._eof_written:
             return
+        if self._barred:
+            raise RuntimeError(f"Cannot call write_eof() {self._barred}")
         self._eof_written = True
+        self._barred = "after write_eof()"
         if not self._over:
             self._conn.write_eof()
             self._driver.written()
+
+    def sending(self) -> Callable[[bytes], None]:
+        """Nothing but a file is written from now until `sent`. Gives what writes pieces of it.
+
+        Raises RuntimeError if a file is being sent already, or after write_eof().
+        """
+        if self._barred:
+            raise RuntimeError(f"Cannot call sendfile() {self._barred}")
+        self._barred = "while sendfile is in progress"
+        return self._write_piece
+
+    def sent(self) -> None:
+        """The file is sent."""
+        self._barred = ""
+
+    def _write_piece(self, data: bytes) -> None:
+        barred, self._barred = self._barred, ""
+        self.write(data)
+        self._barred = barred
 
     @override
     def can_write_eof(self) -> bool:
