@@ -17,6 +17,7 @@ from utcp.aio import (
     create_server,
     new_event_loop,
     open_connection,
+    sendfile,
     start_server,
     start_tls,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "create_server",
     "new_event_loop",
     "open_connection",
+    "sendfile",
     "start_server",
     "start_tls",
 ]

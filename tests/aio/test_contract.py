@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -103,22 +102,6 @@ async def test_an_interrupt_in_a_callback_is_not_swallowed(tcp_over_udp: Net) ->
         await until(lambda: pair.server.received == b"more")
         await finish(pair.client)
         await pair.server.lost
-
-
-async def test_sendfile(net: Net) -> None:
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, asyncio.SelectorEventLoop):
-        pytest.skip("uvloop has no sendfile")
-    made: list[Any] = []
-    with tempfile.TemporaryFile() as file:
-        file.write(bytes(range(256)) * 4096)
-        async with net.serving(making(made)) as addr:
-            pair = await connect(net, addr, made)
-            assert await loop.sendfile(pair.client.transport, file, 10) == (1 << 20) - 10
-            await until(lambda: len(pair.server.received) == (1 << 20) - 10)
-            assert pair.server.received[:3] == bytes((10, 11, 12))
-            await finish(pair.client)
-            await pair.server.lost
 
 
 async def test_a_group_of_tasks_of_which_one_fails(net: Net) -> None:

@@ -246,7 +246,6 @@ def test_a_soft_error_does_not_show_a_connection_that_is_not_there_yet() -> None
         s.inject("S 0:0(0) win 65535 <mss 1460>")
         s.expect("S. 0:0(0) ack 1")
         s.unreachable(hard=False)
-        s.unreachable(hard=True)
         assert s.take_events() == 0
         assert str(s.state) == "SYN-RECEIVED"
         s.inject(". 1:1(0) ack 1 win 65535")

@@ -58,7 +58,8 @@ def test_host_unreachable_while_connecting() -> None:
 @pytest.mark.rfc("MUST-47", "MUST-54", "MUST-56", "SHLD-25")
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize(
-    "state", [state for state in STATES if state not in ("CLOSED", "LISTEN", "SYN-SENT")]
+    "state",
+    [s for s in STATES if s not in ("CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED")],
 )
 def test_unreachable_later_only_warns(state: str, hard: bool) -> None:
     # RFC 5927 §5.2: in a synchronised state also a hard error is taken for a soft one.
@@ -67,8 +68,21 @@ def test_unreachable_later_only_warns(state: str, hard: bool) -> None:
     s.unreachable(hard=hard)
     s.expect_nothing()
     assert str(s.state) == state.removesuffix(" (active)")
-    told = 0 if state in ("TIME-WAIT", "SYN-RECEIVED") else events.ADVICE
-    assert s.take_events() == told
+    assert s.take_events() == (0 if state == "TIME-WAIT" else events.ADVICE)
+
+
+@pytest.mark.rfc("SHLD-26")
+def test_whoever_gave_up_connecting_is_not_waited_for() -> None:
+    # RFC 5927 §5.2: SYN-RECEIVED is no synchronised state. There a port that is closed again
+    # means that the peer has cancelled its connect, and left nobody to answer our SYN-ACK.
+    scene = Scene("SYN-RECEIVED")
+    s = scene.s
+    s.unreachable(hard=False)
+    assert str(s.state) == "SYN-RECEIVED"
+    s.unreachable(hard=True)
+    s.expect_nothing()
+    assert s.endpoint.connections() == []
+    assert s.endpoint.poll_ready() is None
 
 
 def test_an_error_must_quote_what_is_in_flight() -> None:

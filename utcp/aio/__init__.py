@@ -10,6 +10,7 @@
     server      create_server and what it returns
     streams     open_connection, start_server
     loops       an event loop for frameworks that take no transport from outside
+    sendfile    a file, in pieces
     tls         the standard library's TLS on a transport, on every loop
     log         structlog, silent unless the application asks
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from utcp.aio.client import create_connection
 from utcp.aio.loops import new_event_loop
+from utcp.aio.sendfile import sendfile
 from utcp.aio.server import Server, create_server
 from utcp.aio.streams import StreamWriter, open_connection, start_server
 from utcp.aio.tls import start_tls
@@ -33,6 +35,7 @@ __all__ = [
     "create_server",
     "new_event_loop",
     "open_connection",
+    "sendfile",
     "start_server",
     "start_tls",
 ]

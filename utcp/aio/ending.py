@@ -38,6 +38,7 @@ class Ending(_FlowControlMixin, Owner):
 
     __slots__ = (
         "__weakref__",
+        "_barred",
         "_buffered",
         "_closing",
         "_conn",
@@ -86,6 +87,7 @@ class Ending(_FlowControlMixin, Owner):
         self._eof_read = False  # the peer's FIN is behind what is readable
         self._eof_received = False  # the protocol knows
         self._eof_written = False
+        self._barred = ""  # when writing is no use: "after write_eof()"
         self._fin_held = False  # closing, but TLS has not written all yet
         self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
         self._exc: BaseException | None = None
@@ -128,9 +130,10 @@ class Ending(_FlowControlMixin, Owner):
     def close(self) -> None:
         """Send what is written, then FIN. Nothing is received any more.
 
-        connection_lost(None) follows when the peer has acknowledged all of it. As with a kernel's
-        TCP, the connection is reset if received data was not read, or more arrives after this
-        (RFC 9293 §3.6.1), or if SO_LINGER was set with a time of 0.
+        connection_lost(None) follows when the peer has acknowledged all of it; in the next turn
+        of the loop if only the FIN is to be sent, whose answer nobody need wait for. As with a
+        kernel's TCP, the connection is reset if received data was not read, or more arrives after
+        this (RFC 9293 §3.6.1), or if SO_LINGER was set with a time of 0.
         """
         if self._closing:
             return
@@ -144,7 +147,7 @@ class Ending(_FlowControlMixin, Owner):
         # anything to send.
         self._fin_held = self._protocol_paused and isinstance(self._protocol, SSLProtocol)
         self._conn.close(more=self._fin_held)
-        if self._over:
+        if self._over or not (self._conn.buffered or self._fin_held):
             self._lose_soon(None)
         if not self._driver.running:
             self._driver.soon()
@@ -165,15 +168,19 @@ class Ending(_FlowControlMixin, Owner):
 
     def _fatal_error(self, exc: BaseException, message: str) -> None:
         """A callback failed: tell the loop, end this connection; others live on."""
+        self._report(exc, f"Fatal error: {message}")
+        self._force_close(exc)
+
+    def _report(self, exc: BaseException, message: str) -> None:
+        """Tell the loop that a callback failed."""
         self._loop.call_exception_handler(
             {
-                "message": f"Fatal error: {message}",
+                "message": message,
                 "exception": exc,
                 "transport": self,
                 "protocol": self._protocol,
             }
         )
-        self._force_close(exc)
 
     def _lose_soon(self, exc: BaseException | None) -> None:
         self._lost = True
@@ -191,19 +198,15 @@ class Ending(_FlowControlMixin, Owner):
         how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
         log.event("info", "closed", self.sockname, self.peername, **how)
         self._driver.disown(self._conn)
+        sock = self._extra.get("socket")
+        if sock is not None:
+            sock.over = True
         try:
             self._protocol.connection_lost(cast("Exception | None", exc))
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as failure:
-            self._loop.call_exception_handler(
-                {
-                    "message": "protocol.connection_lost() failed",
-                    "exception": failure,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
+            self._report(failure, "protocol.connection_lost() failed")
         finally:
             # Most protocols keep their transport: with no way back nobody need search for cycles.
             self._protocol = None  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from utcp.stats import TcpInfo
 
 if TYPE_CHECKING:
     from utcp.aio.driver import Driver
+    from utcp.aio.server import Server
 
 __all__ = ["ListeningSocket", "StreamSocket"]
 
@@ -48,6 +49,7 @@ _CONGESTION: Final = _option(_TCP, "TCP_CONGESTION")
 _QUICKACK: Final = _option(_TCP, "TCP_QUICKACK")
 _SNDBUF: Final = _option(_SOL, "SO_SNDBUF")
 _RCVBUF: Final = _option(_SOL, "SO_RCVBUF")
+_REUSEPORT: Final = _option(_SOL, "SO_REUSEPORT")
 _LINGER: Final = _option(_SOL, "SO_LINGER")
 _LINGER_VALUE: Final = struct.Struct("ii")  # l_onoff, l_linger in seconds
 _NAME_SIZE: Final = 16  # of a congestion control, as Linux gives it
@@ -129,6 +131,8 @@ class _Socket:
                 return int(self._driver.server is not None and isinstance(self, ListeningSocket))
             case _:
                 pass
+        if key == _REUSEPORT:
+            return int(self._driver.sock.reuse_port)
         if key == _option(_SOL, "SO_PROTOCOL"):
             return socket.IPPROTO_TCP
         if key == _option(_SOL, "SO_DOMAIN"):
@@ -168,7 +172,15 @@ class _Socket:
 class ListeningSocket(_Socket):
     """A server's socket."""
 
-    __slots__ = ()
+    __slots__ = ("_server",)
+
+    def __init__(self, driver: Driver, server: Server) -> None:
+        super().__init__(driver)
+        self._server = server
+
+    def fileno(self) -> int:
+        """The descriptor of the UDP socket below, -1 once the server is closed."""
+        return super().fileno() if self._driver.server is self._server else -1
 
     def getpeername(self) -> NoReturn:
         """Raises OSError (ENOTCONN)."""
@@ -178,17 +190,23 @@ class ListeningSocket(_Socket):
 class StreamSocket(_Socket):
     """The socket of one connection."""
 
-    __slots__ = ("_conn", "_linger")
+    __slots__ = ("_conn", "_linger", "over")
 
     def __init__(self, driver: Driver, conn: Connection) -> None:
         super().__init__(driver)
         self._conn = conn
         self._linger = (0, 0)
+        self.over = False
+        """connection_lost was called: now this is a closed socket."""
 
     @property
     def resets(self) -> bool:
         """Whether SO_LINGER with a time of 0 was set: closing is aborting then."""
         return self._linger[0] != 0 and self._linger[1] == 0
+
+    def fileno(self) -> int:
+        """The descriptor of the UDP socket below, -1 once the connection is over."""
+        return -1 if self.over else super().fileno()
 
     def getsockname(self) -> Any:
         """The local address."""
@@ -196,7 +214,7 @@ class StreamSocket(_Socket):
 
     def getpeername(self) -> Any:
         """The peer's address. Raises OSError (ENOTCONN) when the connection is over."""
-        if self._conn.state in {State.CLOSED, State.TIME_WAIT}:
+        if self.over or self._conn.state in {State.CLOSED, State.TIME_WAIT}:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         return self._driver.remote(self._conn)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from utcp.aio.client import create_connection
 from utcp.aio.override import override
+from utcp.aio.sendfile import sendfile
 from utcp.aio.server import create_server
 from utcp.aio.tls import start_tls
 from utcp.aio.transport import Transport
@@ -72,6 +73,15 @@ class _OverUtcp(_Base):
         if isinstance(transport, Transport | _SSLProtocolTransport):
             return await start_tls(transport, protocol, sslcontext, **kwds)
         return await super().start_tls(transport, protocol, sslcontext, **kwds)
+
+    @override
+    async def sendfile(
+        self, transport: Any, file: Any, offset: int = 0, count: int | None = None,
+        *, fallback: bool = True,
+    ) -> int:  # fmt: skip
+        if isinstance(transport, Transport | _SSLProtocolTransport):
+            return await sendfile(transport, file, offset, count, fallback=fallback)
+        return await super().sendfile(transport, file, offset, count, fallback=fallback)
 
 
 def _is_stream(sock: Any) -> bool:

@@ -63,7 +63,7 @@ async def create_server(
     tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     config = check_config(config)
     if not isinstance(backlog, int):
-        raise TypeError(f"backlog must be an int, not {type(backlog).__name__}")
+        raise TypeError(f"backlog must be an integer, not {type(backlog).__name__}")
     if backlog < 0:
         raise ValueError("backlog must not be negative")
     loop = asyncio.get_running_loop()
@@ -154,6 +154,9 @@ class Server(asyncio.AbstractServer):
     ) -> None:
         self._loop = loop
         self._drivers = drivers
+        self._sockets: tuple[ListeningSocket, ...] | None = tuple(
+            ListeningSocket(driver, self) for driver in drivers
+        )
         self._factory = protocol_factory
         self._backlog = backlog
         self._tls = tls
@@ -186,9 +189,7 @@ class Server(asyncio.AbstractServer):
     @property
     def sockets(self) -> tuple[ListeningSocket, ...]:
         """What looks like the listening sockets, with the addresses in getsockname()."""
-        if self._closed:
-            return ()
-        return tuple(ListeningSocket(driver) for driver in self._drivers)
+        return self._sockets or ()
 
     @override
     async def start_serving(self) -> None:
@@ -218,6 +219,7 @@ class Server(asyncio.AbstractServer):
             return
         self._closed = True
         self._serving = False
+        self._sockets = None
         for driver in self._drivers:
             if driver.server is self:
                 driver.endpoint.unlisten()

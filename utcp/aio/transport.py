@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.log import logger as asyncio_logger
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from utcp import errors
@@ -36,7 +36,7 @@ class Transport(Ending):
     window is small); only what waits beyond counts for the water marks, as with a kernel's TCP.
 
     `close()` lets written data and the FIN go out: connection_lost(None) comes when the peer has
-    acknowledged them, connection_lost(exc) if that fails.
+    acknowledged the data, connection_lost(exc) if that fails.
 
     `get_extra_info` knows "sockname", "peername", "socket" (a facade that looks like a TCP
     socket) and "tcp_info" (a fresh `utcp.TcpInfo`); also, of the UDP socket that a server's
@@ -54,7 +54,8 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.connection_made() failed")
+            # As in asyncio, that is the end of nothing.
+            self._report(exc, "Exception in protocol.connection_made()")
         if not self._lost:
             self.on_events(events)
 
@@ -112,7 +113,7 @@ class Transport(Ending):
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:
-                self._fatal_error(exc, "protocol.data_received() failed")
+                self._fatal_error(exc, "protocol.data_received() call failed.")
             if len(data) < _MAX_READ:
                 break
 
@@ -127,14 +128,14 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.get_buffer() failed")
+            self._fatal_error(exc, "protocol.get_buffer() call failed.")
             return
         try:
             protocol.buffer_updated(count)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.buffer_updated() failed")
+            self._fatal_error(exc, "protocol.buffer_updated() call failed.")
 
     def _maybe_eof_received(self) -> None:
         if self._eof_received or self._paused or self._closing or self._conn.readable:
@@ -145,7 +146,7 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fatal_error(exc, "protocol.eof_received() failed")
+            self._fatal_error(exc, "protocol.eof_received() call failed.")
             return
         if not keep_open:
             self.close()
@@ -193,8 +194,8 @@ class Transport(Ending):
         """
         if type(data) is not bytes:
             data = self._as_bytes(data)
-        if self._eof_written:
-            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._barred:
+            raise RuntimeError(f"Cannot call write() {self._barred}")
         if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(data)
             return
@@ -211,8 +212,8 @@ class Transport(Ending):
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
         """Queue each item; what is small goes out together."""
         chunks = [data if type(data) is bytes else self._as_bytes(data) for data in list_of_data]
-        if self._eof_written:
-            raise RuntimeError("Cannot call writelines() after write_eof()")
+        if self._barred:
+            raise RuntimeError(f"Cannot call writelines() {self._barred}")
         if (self._closing and not self._fin_held) or self._over:
             self._on_lost_write(b"".join(chunks))
             return
@@ -244,10 +245,32 @@ class Transport(Ending):
         """Say that nothing more will be written: FIN after what is written. Reading goes on."""
         if self._closing or self._eof_written:
             return
+        if self._barred:
+            raise RuntimeError(f"Cannot call write_eof() {self._barred}")
         self._eof_written = True
+        self._barred = "after write_eof()"
         if not self._over:
             self._conn.write_eof()
             self._driver.written()
+
+    def sending(self) -> Callable[[bytes], None]:
+        """Nothing but a file is written from now until `sent`. Gives what writes pieces of it.
+
+        Raises RuntimeError if a file is being sent already, or after write_eof().
+        """
+        if self._barred:
+            raise RuntimeError(f"Cannot call sendfile() {self._barred}")
+        self._barred = "while sendfile is in progress"
+        return self._write_piece
+
+    def sent(self) -> None:
+        """The file is sent."""
+        self._barred = ""
+
+    def _write_piece(self, data: bytes) -> None:
+        barred, self._barred = self._barred, ""
+        self.write(data)
+        self._barred = barred
 
     @override
     def can_write_eof(self) -> bool:

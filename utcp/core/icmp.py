@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from utcp.core import probing
 from utcp.core.seq import unwrap
-from utcp.core.state import SYN_SENT, Reason
+from utcp.core.state import SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.teardown import finish
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ def unreachable(conn: Connection, hard: bool, quoted: bytes) -> None:
     """RFC 9293 §3.9.2.2: port or protocol (`hard`), or host or network, cannot be reached."""
     if not _quotes(conn, quoted):
         return
-    if hard and conn.state is SYN_SENT and conn.config.icmp_refuses:
-        # RFC 9293 §3.9.2.2 (SHLD-26): a hard error aborts, here where nothing is lost by it.
+    passive = conn.state is SYN_RECEIVED and conn.passive
+    if hard and (passive or (conn.state is SYN_SENT and conn.config.icmp_refuses)):
+        # RFC 9293 §3.9.2.2 (SHLD-26): a hard error aborts, here where nothing is lost by it. Of
+        # two that open at the same time the other one may not be through its NAT yet.
         finish(conn, Reason.REFUSED)
         return
     # RFC 9293 §3.9.2.2 (MUST-56), RFC 5927 §5.2: in a synchronised state, and for soft

@@ -223,6 +223,12 @@ class UdpSocket:
         """Return the file descriptor, -1 once closed."""
         return self._sock.fileno()
 
+    @property
+    def reuse_port(self) -> bool:
+        """Whether other sockets may be bound to the same address (SO_REUSEPORT)."""
+        option = getattr(socket, "SO_REUSEPORT", None)
+        return option is not None and bool(self._sock.getsockopt(socket.SOL_SOCKET, option))
+
     def close(self) -> None:
         """Close the socket. May be called again."""
         self._sock.close()
