@@ -144,7 +144,7 @@ class Connection:
         rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
         control = cc.create(config.congestion_control, mss, config.initial_window)
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
-        self.snd = Sender(iss, mss, rtt, control, config.nodelay, pacing)
+        self.snd = Sender(iss, mss, rtt, control, agenda.sample, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
         self.offer()
         self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
@@ -359,8 +359,8 @@ class Connection:
         if self.passive:
             if state is SYN_RECEIVED:
                 self.agenda.half_open[self] = None
-            else:
-                self.agenda.half_open.pop(self, None)
+            elif self.state is SYN_RECEIVED:
+                del self.agenda.half_open[self]
         self.state = state
         # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
         self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import cc, events, probing, segment, teardown, timers, tuning
+from utcp.core import events, probing, segment, teardown, timers, tuning
 from utcp.core.loss import LossDetector
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
@@ -190,21 +190,24 @@ def established(conn: Connection, now: int, ack: int) -> None:
     """Our SYN is acknowledged: the connection is synchronised in both directions."""
     snd = conn.snd
     sample = snd.sample
-    sample.reset(now)
-    snd.flight.ack(ack, sample)
+    if not snd.flight.ack_single(now, sample):
+        sample.reset(now)
+        snd.flight.ack(ack, sample)
     snd.snd_una = ack
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
     conn.timers.at[timers.RTO] = conn.timers.at[timers.USER] = NEVER
-    # RFC 6928 §2: a SYN or SYN-ACK lost more than once leaves one segment for the initial window.
-    segments = conn.config.initial_window if snd.retries < 2 else 1
-    snd.cc = cc.create(conn.config.congestion_control, snd.mss, segments)
+    snd.cc.start()
     if snd.retries:
+        if snd.retries > 1:
+            # RFC 6928 §2: a SYN or SYN-ACK lost more than once leaves one segment for the initial
+            # window.
+            snd.cc = type(snd.cc)(snd.mss, 1)
         # RFC 6298 §5 (5.7): an RTO of three seconds to begin with.
         snd.rtt.after_syn_timeout()
         snd.retries = 0
-    # Whatever befell the SYN says nothing about the data.
-    snd.loss = LossDetector(snd.iss)
+        # Whatever befell the SYN says nothing about the data.
+        snd.loss = LossDetector(snd.iss)
     snd.loss.may_probe = conn.sack_ok and snd.rtt.srtt_ns > 0
     snd.pacer.start(snd.cc.cwnd)
     snd.pacer.on_rtt(snd.rtt.min_rtt_ns)

@@ -86,8 +86,8 @@ FLOODS: Final = (
     Mutation(
         "a cookie is for one address",
         SECRETS,
-        "(self._local, addr, *numbers)",
-        "(self._local, *numbers)",
+        "(addr, *numbers)",
+        "numbers",
         (f"{COOKIES}::test_a_cookie_is_good_for_its_peer_and_its_syn_only",),
     ),
     Mutation(
