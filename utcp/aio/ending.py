@@ -53,6 +53,7 @@ class Ending(_FlowControlMixin, Owner):
         "_protocol",
         "_resuming",
         "_server",
+        "_starting",
     )
 
     # asyncio's start_tls asks for this, and then calls _force_close.
@@ -78,7 +79,8 @@ class Ending(_FlowControlMixin, Owner):
         self._driver = driver
         self._conn = conn
         self._server = server
-        self._paused = False
+        # Nothing is read before the turn of the loop after connection_made.
+        self._paused = self._starting = True
         self._closing = False  # close() or abort() was called, or it came to the same
         self._lost = False  # connection_lost was called or is scheduled
         self._lost_writes = 0

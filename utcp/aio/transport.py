@@ -55,8 +55,18 @@ class Transport(Ending):
             raise
         except BaseException as exc:
             self._fatal_error(exc, "protocol.connection_made() failed")
-        if not self._lost:
-            self.on_events(events)
+        if events & ~READABLE:
+            self._on_rare_events(events)
+        # What connection_made has scheduled runs before data comes, as with asyncio's own
+        # transports: a task that starts TLS shall get the first byte of it.
+        self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        """Begin to read, unless the protocol has said when."""
+        if self._starting:
+            self._starting = self._paused = False
+            if self._conn.readable or self._eof_read:
+                self._resume()
 
     # -- news from the connection ---------------------------------------------------------------
 
@@ -153,18 +163,19 @@ class Transport(Ending):
     @override
     def is_reading(self) -> bool:
         """Whether data is being received: neither paused nor closing."""
-        return not self._closing and not self._paused
+        return not self._closing and (self._starting or not self._paused)
 
     @override
     def pause_reading(self) -> None:
         """Give the protocol no more data. The receive window closes when the buffer is full."""
         if self.is_reading():
             self._paused = True
+            self._starting = False
 
     @override
     def resume_reading(self) -> None:
         """Give the protocol data again, from the next turn of the loop on."""
-        if self._closing or not self._paused:
+        if self.is_reading() or self._closing:
             return
         self._paused = False
         if not self._resuming and (self._conn.readable or self._eof_read):

@@ -67,6 +67,7 @@ class Connection:
         "acks",
         "addr",
         "agenda",
+        "await_data",
         "burst_capacity",
         "bytes_retrans",
         "bytes_sent",
@@ -156,6 +157,7 @@ class Connection:
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
+        self.await_data = False  # the ACK of the peer's SYN waits for what is written first
         self.queued = self._ready = False
         self._events = 0
         self.writable_level = -1
@@ -308,6 +310,17 @@ class Connection:
         """
         if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
             teardown.close(self, more=more)
+
+    @property
+    def ack_waits(self) -> bool:
+        """Whether an ACK waits for something to travel with."""
+        return self.timers.at[timers.DELAYED_ACK] != NEVER
+
+    def acknowledge(self) -> None:
+        """Let no ACK wait any longer."""
+        if self.ack_waits:
+            self.rcv.ack_now = True
+            self.touch()
 
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""

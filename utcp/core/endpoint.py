@@ -143,9 +143,12 @@ class Endpoint:
         """Whether SYNs are accepted."""
         return self._listener is not None
 
-    def connect(self, now: int, addr: Hashable, path_mtu: int = 0) -> Connection:
+    def connect(
+        self, now: int, addr: Hashable, path_mtu: int = 0, *, await_data: bool = False
+    ) -> Connection:
         """Open a connection (RFC 9293 §3.10.1, active OPEN): the SYN leaves with the next
-        `poll_transmit`. `path_mtu` in bytes, 0 for the endpoint's own.
+        `poll_transmit`. `path_mtu` in bytes, 0 for the endpoint's own. With `await_data` the ACK
+        of the peer's SYN waits a little for what is written then: see `Connection.acknowledge`.
 
         Raises ValueError if there is a connection with `addr` (its old one in TIME-WAIT counts
         unless `can_reuse`).
@@ -165,6 +168,7 @@ class Endpoint:
         conn = self._new(addr, iss, ts_offset, path_mtu or self.path_mtu, passive=False)
         self.counters.connections_opened += 1
         conn.move(SYN_SENT)
+        conn.await_data = await_data
         conn.syn_due = True
         conn.touch()
         return conn

@@ -180,7 +180,12 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
     conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE
     snd.snd_wl2 = snd.iss
     established(conn, now, snd.iss + 1)
-    conn.rcv.ack_now = True
+    if conn.await_data:
+        # RFC 9293 §3.10.7.3 step 4: data queued for transmission MAY be included in the ACK. It is
+        # written as soon as the application hears of the connection. Linux waits likewise.
+        conn.timers.at[timers.DELAYED_ACK] = now + conn.acks.most_ns
+    else:
+        conn.rcv.ack_now = True
     conn.touch()
     if seg.end > seg.payload_at:
         conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
