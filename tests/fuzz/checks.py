@@ -74,5 +74,5 @@ def check_endpoint(endpoint: Endpoint, backlog: int) -> None:
         assert conn.state not in (CLOSED, TIME_WAIT, State.LISTEN)
     assert all(conn in connections for conn in agenda.half_open)
     assert len(endpoint._deadlines._heap) <= 64 + 2 * len(connections)
-    assert not endpoint._unsettled
+    assert not endpoint.unsettled
     assert len(endpoint._time_waits._reopened) <= len(connections)

@@ -123,7 +123,7 @@ class Subject:
                 self.closed = bool(bits & events.CLOSED)
                 if bits & events.EOF:
                     assert conn.rcv.fin_seq >= 0
-        assert not any(conn._ready for conn in self.endpoint.connections())
+        assert not any(conn.announced for conn in self.endpoint.connections())
 
     def turn(self) -> None:
         """Everything goes out, and what is due is done."""

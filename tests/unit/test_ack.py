@@ -29,7 +29,7 @@ def connection(**settings: object) -> Connection:
     assert conn.state is State.ESTABLISHED
     conn.take_events()
     conn.agenda.ready.clear()
-    conn.told()
+    conn.announced = False
     return conn
 
 

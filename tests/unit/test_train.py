@@ -12,6 +12,7 @@ from utcp.core.segment import ACK, PSH, TIMESTAMPS_WORD
 SIZE = 600
 COUNT = 9
 HEAD = bytes((0x80, ACK, 1, 0))
+LAST = bytes((0x80, ACK | PSH, 1, 0))
 TAIL = b"ackn" + TIMESTAMPS_WORD.to_bytes(4, "big") + b"timeecho"
 STRIDE = 24 + SIZE
 
@@ -40,8 +41,11 @@ def whole() -> bytearray:
 )
 def test_packed_as_one_by_one(seq32: int, size: int, count: int, tail: bytes, more: int) -> None:
     data = payload(size * count + more)
-    packed = train.pack(HEAD, seq32, tail, memoryview(data), size, count)
-    assert packed == one_by_one(HEAD, seq32, tail, data, size, count)
+    packed = train.pack(HEAD, LAST, seq32, tail, memoryview(data), size, count)
+    plain = bytearray(one_by_one(HEAD, seq32, tail, data, size, count))
+    last = (count - 1) * (8 + len(tail) + size)
+    plain[last : last + 4] = LAST
+    assert packed == plain
 
 
 @pytest.mark.parametrize("count", [train.LEAST, COUNT])

@@ -90,9 +90,6 @@ async def create_connection(
         for attempt in attempts:
             attempt.discard()
     transport.begin(winner.events & ~CONNECTED)
-    if winner.conn.ack_waits:
-        # Our caller may have something to write that can travel with it, as soon as we return.
-        hub.loop.call_soon(winner.acknowledge)
     return transport if handshake is None else await handshake.done(transport), protocol
 
 
@@ -132,9 +129,7 @@ class Attempt(Owner):
         assert peer is not None
         try:
             path_mtu = driver.sock.path_mtu(peer)
-            self.conn: Connection = driver.endpoint.connect(
-                monotonic_ns(), peer, path_mtu, await_data=True
-            )
+            self.conn: Connection = driver.endpoint.connect(monotonic_ns(), peer, path_mtu)
         except BaseException:
             driver.loosen()
             raise
@@ -178,12 +173,6 @@ class Attempt(Owner):
                       reason=reason.name)  # fmt: skip
             raise exc or errors.ConnectionAborted(errno.ECONNABORTED, "Connection closed")
         return True
-
-    def acknowledge(self) -> None:
-        """Let the peer know that the connection is open, if nothing has told it yet."""
-        if self.conn.ack_waits:
-            self.conn.acknowledge()
-            self.driver.written()
 
     def discard(self) -> None:
         """Let go of the connection and the socket."""

@@ -33,6 +33,9 @@ __all__ = ["Driver", "Owner", "is_abandoned"]
 # Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
 # More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
 _BUDGET: Final = 4
+# After so many wake-ups that brought one datagram each no second one is looked for, but in every
+# eighth: the loop will tell, and a system call that finds nothing costs as much as one that does.
+_LONE: Final = 8
 # A datagram up to this size, and alone, is taken for a message that somebody waits for.
 _MESSAGE: Final = 1200
 # A timer that comes so much later than it should, nanoseconds, was held up by the program; and
@@ -86,6 +89,7 @@ class Driver:
         "_counters",
         "_flushed",
         "_heard",
+        "_lone",
         "_loop",
         "_malformed",
         "_malformed_at",
@@ -93,6 +97,7 @@ class Driver:
         "_poll_ready",
         "_poll_timeout",
         "_poll_transmit",
+        "_ready",
         "_rearms",
         "_receive",
         "_recv",
@@ -102,6 +107,7 @@ class Driver:
         "_stuck",
         "_timer",
         "_timer_at",
+        "_unsettled",
         "client_key",
         "closed",
         "config",
@@ -131,6 +137,7 @@ class Driver:
         self._owners: dict[Connection, Owner] = {}
         self._flushed = False
         self._heard = False  # since the timer last fired
+        self._lone = 0  # wake-ups in a row that brought one datagram
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
         self._timer: asyncio.TimerHandle | None = None
@@ -142,6 +149,8 @@ class Driver:
         self._send = sock.send
         self._receive = endpoint.receive
         self._settle = endpoint.settle
+        self._unsettled = endpoint.unsettled
+        self._ready = endpoint.ready
         self._poll_ready = endpoint.poll_ready
         self._poll_transmit = endpoint.poll_transmit
         self._poll_timeout = endpoint.poll_timeout
@@ -195,13 +204,16 @@ class Driver:
         receive = self._receive
         deliver = self._deliver
         sock = self.sock
+        budget = 1 if self._lone >= _LONE and self._lone % _LONE else _BUDGET
         count = 0
+        sent = False
         try:
-            while count < _BUDGET:
+            while count < budget:
                 length = recv()
                 if length < 0:
                     if count == 0 or sock.has_errors:
                         self._on_socket_errors()
+                        sent = False
                     break
                 count += 1
                 if self.server is not None and sock.addr not in self.endpoint:
@@ -209,15 +221,22 @@ class Driver:
                 receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
                 deliver()
                 self._settle()
-                if length <= _MESSAGE and not sock.stride:
+                if sent := length <= _MESSAGE and not sock.stride:
                     # Its answer need not wait until we have looked for more.
                     self._transmit()
-            self.flush()
+            self._lone = self._lone + 1 if count == 1 else 0
+            if not sent:
+                self._transmit()
+            deadline = self._poll_timeout()
+            if deadline < self._timer_at:
+                self._set_timer(deadline)
         except OSError as exc:
             self._on_broken(exc)
         finally:
             self.running = False
-            self._settle()  # once more: after Ctrl-C in a callback nothing may be lost
+            if self._unsettled:
+                # After Ctrl-C in a callback nothing may be lost.
+                self._settle()
         if self._counters.malformed != self._malformed:
             self._log_malformed()
         if self.loose:
@@ -268,7 +287,9 @@ class Driver:
 
     def _deliver(self) -> None:
         """Give every connection's news to its owner."""
-        while (conn := self._poll_ready()) is not None:
+        while self._ready:
+            conn = self._poll_ready()
+            assert conn is not None
             owner = self._owners.get(conn)
             if owner is not None:
                 owner.on_events(conn.take_events())
@@ -288,9 +309,12 @@ class Driver:
         if self._stuck is None:
             poll = self._poll_transmit
             send = self._send
+            endpoint = self.endpoint
             while (out := poll(monotonic_ns())) is not None:
                 result = send(out.addr, out.data, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
+                    break
+                if not endpoint.more_to_send:
                     break
 
     def _on_not_sent(self, out: Transmit, result: int) -> bool:
@@ -353,7 +377,7 @@ class Driver:
     def _on_soon(self) -> None:
         self._soon = False
         if not self.closed:
-            self._wake_up()
+            self.wake_up()
 
     # -- the timer ------------------------------------------------------------------------------
 
@@ -377,9 +401,9 @@ class Driver:
         if not self._heard:
             self._rearm()
         self._heard = False
-        self._wake_up()
+        self.wake_up()
 
-    def _wake_up(self) -> None:
+    def wake_up(self) -> None:
         """A wake-up that brings no datagrams."""
         self.running = True
         self._flushed = False

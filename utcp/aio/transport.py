@@ -62,19 +62,24 @@ class Transport(Ending):
         self._loop.call_soon(self._start)
 
     def _start(self) -> None:
-        """Begin to read, unless the protocol has said when."""
+        """Begin to read, unless the protocol has said when. Everybody has had the chance to write
+        something that travels with the first ACK."""
+        conn = self._conn
         if self._starting:
             self._starting = self._paused = False
-            if self._conn.readable or self._eof_read:
-                self._resume()
+            if conn.readable or self._eof_read:
+                conn.signal(READABLE | EOF if self._eof_read else READABLE)
+        conn.acknowledge()
+        if (conn.announced or conn.queued) and not self._driver.closed:
+            self._driver.wake_up()
 
     # -- news from the connection ---------------------------------------------------------------
 
     @override
     def on_events(self, events: int) -> None:
-        if events & READABLE and not self._paused and not self._closing:
+        if events & READABLE:
             self._read()
-        if events & ~READABLE:
+        if events != READABLE:
             self._on_rare_events(events)
 
     def _on_rare_events(self, events: int) -> None:
@@ -123,6 +128,8 @@ class Transport(Ending):
                 raise
             except BaseException as exc:
                 self._fatal_error(exc, "protocol.data_received() failed")
+            if len(data) < _MAX_READ:
+                break
 
     def _fill_buffer(self) -> None:
         """Hand over as much as the protocol's own buffer takes."""
@@ -213,7 +220,7 @@ class Transport(Ending):
             driver = self._driver
             if not driver.running:
                 driver.written()
-            if conn.buffered - conn.sndbuf > self._high_water:
+            if conn.buffered > self._high_water:
                 self._maybe_pause_protocol()
 
     @override

@@ -70,11 +70,63 @@ def process(
     if ack > una:
         _advance(conn, now, ack)
     recovery.on_ack(conn, now, ece)
-    _rearm(conn, now, ack > una)
     if not conn.queued and (snd.pending() or flight.lost_bytes):
         conn.touch()
+    _rearm(conn, now, ack > una)
     if snd.fin_queued and ack > snd.buffer.end >= una:
         teardown.fin_acked(conn)
+
+
+def predicted(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
+    """All that `process` does for an ACK above SND.UNA, if `conn.predict`, without SACK and
+    ECN-Echo, that finds all as it should be: a window that was not shut, nothing lost, sent again
+    or SACKed. False if it is not that simple, and then nothing is done."""
+    snd = conn.snd
+    flight = snd.flight
+    loss = snd.loss
+    sample = snd.sample
+    if (
+        not snd.snd_wnd
+        or seq < snd.snd_wl1
+        or snd.snd_una < flight.repeated_below
+        or loss.state
+        or loss.watch
+        or conn.pmtu.probed
+        or not flight.ack_plain(ack, now, sample)
+    ):
+        return False
+    sample.cwnd_limited = snd.cwnd_limited
+    conn.last_heard_at = snd.progress_at = now
+    conn.keepalive_probes = snd.retries = loss.dup_acks = 0
+    snd.snd_wl1 = seq
+    snd.snd_wl2 = snd.snd_una = sample.una = ack
+    sample.snd_nxt = nxt = snd.snd_nxt
+    moved = wnd != snd.snd_wnd
+    if moved:
+        snd.snd_wnd = wnd
+        if wnd > snd.max_snd_wnd:
+            snd.max_snd_wnd = wnd
+    snd.buffer.release(ack)
+    rtt = snd.rtt
+    if rtt.update(sample.rtt_ns, now):
+        snd.pacer.on_rtt(rtt.min_rtt_ns)
+    sample.srtt_ns = rtt.srtt_ns
+    snd.cc.on_ack(sample)
+    if conn.writable_level >= 0:
+        conn.check_writable()
+    if not conn.queued and (moved or snd.buffer.end > nxt):
+        conn.touch()
+    at = conn.timers.at
+    if ack == nxt:
+        # RFC 6298 §5 (5.2): all acknowledged.
+        at[timers.RTO] = at[timers.PTO] = at[timers.USER] = NEVER
+        snd.cwnd_limited = False
+    else:
+        # RFC 6298 §5 (5.3)
+        at[timers.RTO] = now + rtt.rto_ns
+        if loss.may_probe:
+            _rearm_probe(conn, now)
+    return True
 
 
 def nothing_new(conn: Connection, now: int, seq: int, ack: int) -> None:
@@ -132,4 +184,12 @@ def _rearm(conn: Connection, now: int, advanced: bool) -> None:
         # RFC 6298 §5 (5.3)
         at[timers.RTO] = now + snd.rtt.rto_ns
         if snd.loss.may_probe:
-            recovery.arm_probe(conn, now)
+            _rearm_probe(conn, now)
+
+
+def _rearm_probe(conn: Connection, now: int) -> None:
+    """RFC 8985 §7.2: after a cumulative ACK; but what it lets go will set the timer once more."""
+    if conn.queued:
+        conn.snd.probe_unarmed = True
+    else:
+        recovery.arm_probe(conn, now)

@@ -62,11 +62,10 @@ class Connection:
 
     __slots__ = (
         "_events",
-        "_keepalive",
-        "_ready",
         "acks",
         "addr",
         "agenda",
+        "announced",
         "await_data",
         "burst_capacity",
         "bytes_retrans",
@@ -83,8 +82,10 @@ class Connection:
         "keepalive_due",
         "keepalive_idle_ns",
         "keepalive_interval_ns",
+        "keepalive_on",
         "keepalive_probes",
         "last_heard_at",
+        "more",
         "mss_ok",
         "orphan",
         "passive",
@@ -155,10 +156,12 @@ class Connection:
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
         self.syn_due = self.reset_due = self.keepalive_due = False
+        self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
         self.orphan = False  # the application has called close()
-        self.await_data = False  # the ACK of the peer's SYN waits for what is written first
-        self.queued = self._ready = False
+        self.await_data = False  # ACKs wait for what is written first: see `acknowledge`
+        # In the queues of the agenda for what is to be sent, and for news.
+        self.queued = self.announced = False
         self._events = 0
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
@@ -168,7 +171,7 @@ class Connection:
         self.send_buffer = config.send_buffer  # most bytes written that TCP takes as its own
         self.recv_buffer = config.recv_buffer  # what the receive buffer may grow to
         self.user_timeout_ns = config.ns("user_timeout")
-        self._keepalive = config.keepalive
+        self.keepalive_on = config.keepalive
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
@@ -246,11 +249,11 @@ class Connection:
     @property
     def keepalive(self) -> bool:
         """Whether an idle peer is probed (RFC 9293 §3.8.4, MUST-24)."""
-        return self._keepalive
+        return self.keepalive_on
 
     @keepalive.setter
     def keepalive(self, value: bool) -> None:
-        self._keepalive = value
+        self.keepalive_on = value
         self.keepalive_probes = 0
         self.timers.at[timers.KEEPALIVE] = NEVER
         self.touch()
@@ -278,14 +281,18 @@ class Connection:
     def read(self, limit: int = -1) -> bytes:
         """Take out up to `limit` bytes that have arrived in order, all of them if it is negative;
         b"" if there are none (RFC 9293 §3.10.3, RECEIVE). Opens the window again."""
-        data = self.rcv.buffer.read(limit)
-        self.window_opened()
+        rcv = self.rcv
+        data = rcv.buffer.read(limit)
+        if rcv.window_update_due():
+            self.window_opened()
         return data
 
     def read_into(self, buffer: bytearray | memoryview) -> int:
         """As `read`, straight into `buffer`; returns how many bytes were put there."""
-        size = self.rcv.buffer.read_into(buffer)
-        self.window_opened()
+        rcv = self.rcv
+        size = rcv.buffer.read_into(buffer)
+        if rcv.window_update_due():
+            self.window_opened()
         return size
 
     def watch_writable(self, level: int) -> None:
@@ -311,16 +318,14 @@ class Connection:
         if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
             teardown.close(self, more=more)
 
-    @property
-    def ack_waits(self) -> bool:
-        """Whether an ACK waits for something to travel with."""
-        return self.timers.at[timers.DELAYED_ACK] != NEVER
-
     def acknowledge(self) -> None:
-        """Let no ACK wait any longer."""
-        if self.ack_waits:
-            self.rcv.ack_now = True
-            self.touch()
+        """Say that the application, which has heard of the connection, has written what it wants
+        to write at once: with `Endpoint.await_data` an ACK may have waited for that."""
+        if self.await_data:
+            self.await_data = False
+            if self.timers.at[timers.DELAYED_ACK] != NEVER:
+                self.rcv.ack_now = True
+                self.touch()
 
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""
@@ -337,13 +342,9 @@ class Connection:
     def signal(self, bit: int) -> None:
         """Set an event, and have the endpoint's `poll_ready` return this connection."""
         self._events |= bit
-        if not self._ready and not self.silent:
-            self._ready = True
+        if not self.announced and not self.silent:
+            self.announced = True
             self.agenda.ready.append(self)
-
-    def told(self) -> None:
-        """The endpoint hands this connection out of `poll_ready`."""
-        self._ready = False
 
     def advise(self, condition: str) -> None:
         """RFC 9293 §3.9.1.8 (MUST-47): report a soft error, which ends nothing."""
@@ -410,9 +411,9 @@ class Connection:
             counters.retransmitted_segments += segments
 
     def window_opened(self) -> None:
-        """There is more room: tell the peer, if it is worth an ACK of its own."""
+        """There is much more room: tell the peer, if that can matter to it."""
         rcv = self.rcv
-        if rcv.window_update_due() and rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
+        if rcv.fin_seq < 0 and self.snd.snd_una != self.snd.iss:
             rcv.ack_now = True
             self.touch()
 

@@ -24,10 +24,12 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import (
     admission,
+    burst,
     fastpath,
     handshake,
     icmp,
     listener,
+    message,
     output,
     segment,
     timeouts,
@@ -72,12 +74,15 @@ class Endpoint:
         "_secrets",
         "_segment",
         "_time_waits",
-        "_unsettled",
+        "await_data",
         "burst_capacity",
         "counters",
         "max_burst_bytes",
         "max_burst_segments",
+        "more_to_send",
         "path_mtu",
+        "ready",
+        "unsettled",
     )
 
     def __init__(
@@ -111,13 +116,22 @@ class Endpoint:
         self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
-        self._unsettled: dict[Connection, None] = {}
+        self.ready = self._agenda.ready
+        """The connections that `poll_ready` has, for a driver that wants to know without a call;
+        as are the next two."""
+        self.unsettled: dict[Connection, None] = {}
+        """Connections that may hold views into received buffers: what `settle` is for."""
+        self.more_to_send = False
+        """Whether it is of use to call `poll_transmit` once more, after it has returned a burst."""
         self.path_mtu = path_mtu
         """MTU assumed for the next connection that an arriving SYN opens."""
         self.max_burst_bytes = 65_000
         """Most bytes in one Transmit, unless a single segment is larger."""
         self.max_burst_segments = 64
         """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
+        self.await_data = False
+        """Whether the first ACK of a connection waits, at most as long as any other, until the
+        driver calls `Connection.acknowledge`: for one whose application is called later."""
         self.burst_capacity = 0
         """Bytes that the socket's receive buffer can hold, 0 if that is not known: the windows
         of paths with a very short round trip stay below it."""
@@ -143,12 +157,9 @@ class Endpoint:
         """Whether SYNs are accepted."""
         return self._listener is not None
 
-    def connect(
-        self, now: int, addr: Hashable, path_mtu: int = 0, *, await_data: bool = False
-    ) -> Connection:
+    def connect(self, now: int, addr: Hashable, path_mtu: int = 0) -> Connection:
         """Open a connection (RFC 9293 §3.10.1, active OPEN): the SYN leaves with the next
-        `poll_transmit`. `path_mtu` in bytes, 0 for the endpoint's own. With `await_data` the ACK
-        of the peer's SYN waits a little for what is written then: see `Connection.acknowledge`.
+        `poll_transmit`. `path_mtu` in bytes, 0 for the endpoint's own.
 
         Raises ValueError if there is a connection with `addr` (its old one in TIME-WAIT counts
         unless `can_reuse`).
@@ -168,7 +179,6 @@ class Endpoint:
         conn = self._new(addr, iss, ts_offset, path_mtu or self.path_mtu, passive=False)
         self.counters.connections_opened += 1
         conn.move(SYN_SENT)
-        conn.await_data = await_data
         conn.syn_due = True
         conn.touch()
         return conn
@@ -233,35 +243,45 @@ class Endpoint:
         view = buf if type(buf) is memoryview else memoryview(buf)
         if not stride:
             stride = length
-        pos = 0
-        while pos < length:
-            conn = self._connections.get(addr)
-            if conn is not None and conn.state is CLOSED:
-                # Its application has ended it since.
-                self._retire(now, conn)
-            elif conn is not None:
-                fastpath.receive(
-                    conn, now, view[pos:length] if pos else view, length - pos, stride,
-                    ecn == _CE, self._segment,
-                )  # fmt: skip
-                if conn.rcv.buffer.size:
-                    self._unsettled[conn] = None
-                if conn.state is CLOSED or conn.state is TIME_WAIT:
-                    self._retire(now, conn)
+        conn = self._connections.get(addr)
+        if conn is None or conn.state is CLOSED:
+            pos = self._receive_unknown(now, addr, view, length, stride)
+            if pos == length:
                 return
-            else:
-                end = min(pos + stride, length)
-                if self._unknown(now, addr, view, pos, end):
-                    pos = end
+            conn = self._connections[addr]
+            view = view[pos:length]
+            length -= pos
+        fastpath.receive(conn, now, view, length, stride, ecn == _CE, self._segment)
+        if conn.rcv.buffer.size:
+            self.unsettled[conn] = None
+        if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
+            self._retire(now, conn)
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
         overwritten after this."""
-        if self._unsettled:
-            for conn in self._unsettled:
-                if conn.rcv.buffer.settle():
+        unsettled = self.unsettled
+        if unsettled:
+            for conn in unsettled:
+                if conn.rcv.buffer.size and conn.rcv.buffer.settle():
                     self._memory.note(conn)
-            self._unsettled.clear()
+            unsettled.clear()
+
+    def _receive_unknown(
+        self, now: int, addr: Hashable, buf: memoryview, length: int, stride: int
+    ) -> int:
+        """Process what comes while there is no connection. Returns where it ends: if that is not
+        the end of the buffer, there is one now."""
+        conn = self._connections.get(addr)
+        if conn is not None:
+            # Its application has ended it since.
+            self._retire(now, conn)
+        pos = 0
+        while pos < length and addr not in self._connections:
+            end = min(pos + stride, length)
+            if self._unknown(now, addr, buf, pos, end):
+                pos = end
+        return pos
 
     def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> bool:
         """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
@@ -370,20 +390,33 @@ class Endpoint:
             if replies:
                 addr, data = replies.popleft()
                 self.counters.datagrams_out += 1
+                self.more_to_send = True
                 return Transmit(addr, data, len(data), self._config.dscp << 2)
             conn = queue[0]
-            burst = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-            if burst is not None:
-                if len(queue) > 1:
-                    queue.rotate(-1)
-                self.counters.datagrams_out += 1
-                return burst
+            snd = conn.snd
+            out = None
+            if conn.predict and snd.buffer.end > snd.snd_nxt == snd.snd_una:
+                out = message.send(conn, now)
+            if out is None:
+                out = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
+                if out is not None and conn.more:
+                    if len(queue) > 1:
+                        queue.rotate(-1)
+                    self.counters.datagrams_out += 1
+                    self.more_to_send = True
+                    return out
             queue.popleft()
             conn.queued = False
             if conn.state is CLOSED or conn.state is TIME_WAIT:
                 self._retire(now, conn)
             else:
+                if snd.probe_unarmed:
+                    output.done(conn, now)
                 self._deadlines.schedule(conn)
+            if out is not None:
+                self.counters.datagrams_out += 1
+                self.more_to_send = len(queue) > 0 or len(replies) > 0
+                return out
         return None
 
     def poll_ready(self) -> Connection | None:
@@ -392,7 +425,7 @@ class Endpoint:
         if not ready:
             return None
         conn = ready.popleft()
-        conn.told()
+        conn.announced = False
         return conn
 
     # -- time-outs ----------------------------------------------------------------------------
@@ -402,8 +435,10 @@ class Endpoint:
         at = self._deadlines.next()
         if self._memory.look_at < at:
             at = self._memory.look_at
-        for old in self._time_waits.records.values():
-            return min(at, old.expires_at)
+        records = self._time_waits.records
+        if records:
+            # The oldest comes first.
+            return min(at, next(iter(records.values())).expires_at)
         return at
 
     def handle_timeout(self, now: int) -> None:
@@ -438,6 +473,7 @@ class Endpoint:
             burst_capacity=self.burst_capacity,
         )
         self._connections[addr] = conn
+        conn.await_data = self.await_data
         if passive:
             conn.move(State.LISTEN)
             self.counters.connections_accepted += 1
@@ -449,10 +485,10 @@ class Endpoint:
             return
         replies = self._agenda.replies
         if conn.reset_due:
-            replies.append((conn.addr, output.reset(conn)))
+            replies.append((conn.addr, burst.reset(conn)))
         del self._connections[conn.addr]
         self._deadlines.forget(conn)
-        self._unsettled.pop(conn, None)
+        self.unsettled.pop(conn, None)
         conn.rcv.buffer.settle()
         agenda = self._agenda
         agenda.admission.orphans.pop(conn, None)

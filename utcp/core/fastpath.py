@@ -14,22 +14,23 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, events, message, train, tuning
-from utcp.core.segment import NOT_OURS, OK, TIMESTAMPS_WORD, Segment
+from utcp.core import arrival, events, train, tuning
+from utcp.core.segment import ACK, NOT_OURS, OK, PSH, TIMESTAMPS_WORD, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSE_WAIT
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-# Offset, flags and window; sequence; acknowledgment and the word that opens the timestamps
-# option; both timestamps. Fields that must be equal throughout a run are read as one.
-_PREDICTED: Final = Struct(">IIQQ")
-_UNPACK: Final = _PREDICTED.unpack_from
-_SIZE: Final = _PREDICTED.size
-_FLAGS: Final = 0x8018 << 16  # 24 bytes of header; ACK and PSH
-_PSH: Final = 0x0008 << 16
-_BUT_PSH: Final = 0xFFFF_FFFF & ~_PSH
+# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
+# both timestamps.
+_UNPACK: Final = Struct(">HHIIIII").unpack_from
+# The same with fewer fields: what must be equal throughout a run is read as one.
+_RUN: Final = Struct(">IIQQ")
+_UNPACK_RUN: Final = _RUN.unpack_from
+_SIZE: Final = _RUN.size
+_WORD: Final = 0x8000 | ACK | PSH  # 24 bytes of header
+_BUT_PSH: Final = 0xFFFF_FFFF & ~(PSH << 16)
 _HALF: Final = 0x8000_0000
 
 
@@ -42,80 +43,97 @@ def receive(
         end = pos + stride
         if end > length:
             end = length
+        done = pos
         if conn.predict and end - pos >= _SIZE:
             done = _run(conn, now, buf, pos, end, length, stride)
-            if done > pos:
-                pos = done
-                if ce and conn.ecn_ok:
-                    # RFC 3168 §6.1.3: echo from now on, and at once.
-                    conn.rcv.ece = True
-                    conn.rcv.ack_now = True
-                continue
-        conn.segs_in += 1
-        conn.counters.segments_in += 1
-        status = seg.parse(buf, pos, end)
-        if status == OK:
-            arrival.segment_arrives(conn, now, seg, buf, ce)
-        elif status == NOT_OURS:
-            conn.counters.not_ours += 1
-        else:
-            conn.counters.malformed += 1
-        pos = end
+        if done == pos:
+            _segment(conn, now, buf, pos, end, ce, seg)
+            done = end
+        elif ce and conn.ecn_ok:
+            # RFC 3168 §6.1.3: echo from now on, and at once.
+            conn.rcv.ece = True
+            conn.rcv.ack_now = True
+        pos = done
     if now >= conn.rcv.tuner.due_at:
         # Once per round trip. What came together echoes the same timestamp, or nearly so.
         echo = -1
         if length >= _SIZE:
-            _, _, ack_word, stamps = _UNPACK(buf, 0)
-            if ack_word & MASK32 == TIMESTAMPS_WORD:
-                echo = stamps & MASK32
+            *_, option, _, ts_ecr = _UNPACK(buf, 0)
+            if option == TIMESTAMPS_WORD:
+                echo = ts_ecr
         tuning.tune(conn, now, echo)
+
+
+def _segment(
+    conn: Connection, now: int, buf: memoryview, pos: int, end: int, ce: bool, seg: Segment
+) -> None:
+    """Process the datagram `buf[pos:end]` step by step."""
+    conn.segs_in += 1
+    conn.counters.segments_in += 1
+    status = seg.parse(buf, pos, end)
+    if status == OK:
+        arrival.segment_arrives(conn, now, seg, buf, ce)
+    elif status == NOT_OURS:
+        conn.counters.not_ours += 1
+    else:
+        conn.counters.malformed += 1
 
 
 def _run(
     conn: Connection, now: int, buf: memoryview, pos: int, end: int, length: int, stride: int
 ) -> int:
     """Take the run that begins at `pos`. Returns where it ends, `pos` if it is not as predicted."""
-    header = _UNPACK(buf, pos)
-    word, seq32, ack_word, stamps = header
+    word, wnd, seq32, ack32, option, ts_val, ts_ecr = _UNPACK(buf, pos)
     rcv = conn.rcv
     seq = rcv.rcv_nxt
     if (
-        word & 0xFFFF_0000 | _PSH != _FLAGS
+        word | PSH != _WORD
         or seq32 != seq & MASK32
-        or ack_word & MASK32 != TIMESTAMPS_WORD
-        or ((stamps >> 32) - rcv.ts_recent) & _HALF
+        or option != TIMESTAMPS_WORD
+        or (ts_val - rcv.ts_recent) & _HALF
     ):
         return pos
     snd = conn.snd
     una = snd.snd_una
-    ack = una + (((ack_word >> 32) - una + _HALF) & MASK32) - _HALF
-    if ack < una or ack > snd.snd_nxt:
-        return pos
+    ack = snd.snd_nxt
+    if ack32 != ack & MASK32:
+        ack = una + ((ack32 - una + _HALF) & MASK32) - _HALF
+        if ack < una or ack > snd.snd_nxt:
+            return pos
+    total = end - pos - _SIZE
+    count = 1
+    last = seq
     views: list[bytes | memoryview] = []
-    if end - pos > _SIZE:
+    if total:
         if rcv.reassembly.starts or rcv.fin_seq >= 0 or conn.orphan or conn.state is CLOSE_WAIT:
             return pos
-        end = _gather(views, buf, header, pos, end, length, stride, rcv.rcv_adv - seq)
-        if not views:
+        room = rcv.rcv_adv - seq
+        if end < length:
+            end = _gather(views, buf, pos, end, length, stride, room)
+            if not views:
+                return pos
+            count = len(views)
+            total = end - pos - count * _SIZE
+            last += total - len(views[-1])
+        elif total <= room:
+            views.append(buf[pos + _SIZE : end])
+        else:
             return pos
-    count = len(views) or 1
-    total = end - pos - count * _SIZE
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:
         # RFC 7323 §4.3 (2)
-        rcv.ts_recent = stamps >> 32
+        rcv.ts_recent = ts_val
         rcv.ts_recent_at = now
-    wnd = (word & 0xFFFF) << snd.snd_wscale
-    last = seq + total - len(views[-1]) if views else seq
-    if total and ack == una and wnd == snd.snd_wnd:
+    wnd <<= snd.snd_wscale
+    if ack == una and total and wnd == snd.snd_wnd:
         acks.nothing_new(conn, now, last, ack)
-    elif ack == una or not message.acknowledged(conn, now, last, ack, wnd):
-        acks.process(conn, now, last, ack, wnd, total, False, None, stamps & MASK32)
-    if total:
+    elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
+        acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
+    if views:
         first = len(views[0])
         if first > rcv.rcv_mss:
-            rcv.rcv_mss = min(first, rcv.adv_mss)
+            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
         rcv.buffer.extend(views, total, True)
         rcv.rcv_nxt = seq + total
         rcv.total += total
@@ -128,7 +146,6 @@ def _run(
 def _gather(
     views: list[bytes | memoryview],
     buf: memoryview,
-    header: tuple[int, int, int, int],
     pos: int,
     end: int,
     length: int,
@@ -141,7 +158,7 @@ def _gather(
     The hot loop: for a train one call, per segment that is none one unpacking, one slice, one
     comparison for each field.
     """
-    word, seq32, ack_word, stamps = header
+    word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
     size = end - pos - _SIZE
     count = (length - pos) // stride
     if count >= train.LEAST and size >= train.LEAST_PAYLOAD and size * count <= room:
@@ -162,7 +179,7 @@ def _gather(
         size = end - done - _SIZE
         if size <= 0 or total + size > room:
             break
-        next_word, next_seq32, next_ack_word, next_stamps = _UNPACK(buf, done)
+        next_word, next_seq32, next_ack_word, next_stamps = _UNPACK_RUN(buf, done)
         if (
             next_seq32 != (seq32 + total) & MASK32
             or next_stamps != stamps

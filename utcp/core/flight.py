@@ -110,26 +110,53 @@ class Flight(Records):
             # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
             sample.delivered -= self._deflate(sample.acked)
 
-    def ack_single(self, now: int, sample: AckSample) -> bool:
-        """Take the acknowledgment of everything, if that is one record that bears no mark.
+    def ack_plain(self, una: int, now: int, sample: AckSample) -> bool:
+        """Take a cumulative acknowledgment of something, up to `una`, if no record that it covers
+        bears a mark and none is SACKed.
 
-        Returns whether it is; if not, nothing is done. As `ack`, but resets `sample` itself.
+        Returns whether that is so; if not, nothing is done. As `ack`, but resets `sample` itself.
         """
         bursts = self._bursts
-        if len(bursts) != 1 or bursts[0].marks or self.dup_bytes:
+        n = len(bursts)
+        i = self._head
+        while True:
+            burst = bursts[i]
+            if burst.marks:
+                return False
+            if burst.end >= una:
+                break
+            i += 1
+        if self.sacked_bytes or self.dup_bytes:
             return False
-        burst = bursts[0]
-        sample.reset(now)
-        sample.acked = sample.delivered = sample.prior_in_flight = self.pipe
-        sample.orig = self.una
-        sample.newest_at = burst.sent_at
-        sample.rtt_ns = now - burst.sent_at
-        self.una = sample.newest_end = self.nxt
-        self.pipe = self._head = 0
-        bursts.clear()
-        self._starts.clear()
-        self._again = NONE_AGAIN
-        self._waiting.clear()
+        if sample.used:
+            sample.reset(now)
+            sample.used = False
+        sample.now = now
+        sample.prior_in_flight = self.pipe
+        sample.orig = old = self.una
+        sample.acked = sample.delivered = acked = una - old
+        sample.newest_at = sent_at = burst.sent_at
+        sample.rtt_ns = now - sent_at
+        self.una = sample.newest_end = una
+        self.pipe = sample.in_flight = self.pipe - acked
+        if burst.end > una:
+            burst.start = self._starts[i] = una
+        else:
+            i += 1
+        if i == n:
+            bursts.clear()
+            self._starts.clear()
+            self._head = 0
+            # What has been sent again has been acknowledged as well.
+            if self._again is not NONE_AGAIN:
+                self._again = NONE_AGAIN
+            if self._waiting:
+                self._waiting.clear()
+        elif i >= _COMPACT_AT and i << 1 >= n:
+            del bursts[:i], self._starts[:i]
+            self._head = 0
+        else:
+            self._head = i
         return True
 
     def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:

@@ -65,11 +65,11 @@ def _syn(conn: Connection, now: int) -> bytes:
     if not answering:
         # RFC 3168 §6.1.1: a SYN offers ECN with both flags; not again once it was lost.
         flags = SYN | ECE | CWR if config.ecn and conn.snd.retries == 0 else SYN
-        return segment.build(flags, rcv.offer_window(scaled=False), conn.snd.iss, 0, options)
+        return segment.build(flags, rcv.syn_window(), conn.snd.iss, 0, options)
     flags = SYN | ACK | ECE if conn.ecn_ok else SYN | ACK
     rcv.last_ack_sent = rcv.rcv_nxt
     rcv.ack_now = False
-    window = rcv.offer_window(scaled=False)
+    window = rcv.syn_window()
     return segment.build(flags, window, conn.snd.iss, rcv.rcv_nxt, options)
 
 
@@ -195,7 +195,7 @@ def established(conn: Connection, now: int, ack: int) -> None:
     """Our SYN is acknowledged: the connection is synchronised in both directions."""
     snd = conn.snd
     sample = snd.sample
-    if not snd.flight.ack_single(now, sample):
+    if not snd.flight.ack_plain(ack, now, sample):
         sample.reset(now)
         snd.flight.ack(ack, sample)
     snd.snd_una = ack

@@ -57,7 +57,6 @@ class LossDetector:
 
     __slots__ = (
         "_timeout_una",
-        "_watch",
         "cwr_until",
         "dup_acks",
         "frto",
@@ -69,6 +68,7 @@ class LossDetector:
         "state",
         "tlp",
         "undo",
+        "watch",
     )
 
     def __init__(self, iss: int) -> None:
@@ -92,7 +92,7 @@ class LossDetector:
         # whoever knows that sets it True to begin with.
         self.may_probe = False
         # Whether in OPEN an ACK can matter to `tlp` or `undo`.
-        self._watch = False
+        self.watch = False
         # SND.UNA at the last time-out.
         self._timeout_una = -1
 
@@ -101,7 +101,7 @@ class LossDetector:
     ) -> int:
         """Process one ACK after `flight.ack` and `flight.sack`. Returns flags, 0 for an ACK that
         says nothing but that all is well. `sack`: the peer sends SACKs."""
-        if self.state == OPEN and not self._watch:
+        if self.state == OPEN and not self.watch:
             if sample.acked:
                 self.dup_acks = 0
                 if flight.dup_bytes:
@@ -111,7 +111,7 @@ class LossDetector:
                 return 0
         flags = EXAMINED | self._examine(flight, sample, rtt, mss, sack)
         sample.in_flight = flight.pipe
-        self._watch = not self.undo.idle or not self.tlp.ready
+        self.watch = not self.undo.idle or not self.tlp.ready
         self.may_probe = sack and self.state == OPEN and self.tlp.ready
         if not flight.sacked_bytes and self.state == OPEN:
             self.reorder_at = NEVER
@@ -120,7 +120,7 @@ class LossDetector:
     @property
     def settled(self) -> bool:
         """Whether an ACK that comes while nothing is in flight can be passed over."""
-        return self.state == OPEN and not self._watch
+        return self.state == OPEN and not self.watch
 
     def on_rto(self, flight: Flight, rtt: RttEstimator, now: int, mss: int, sack: bool) -> int:
         """Process a retransmission time-out. Returns flags."""
@@ -192,7 +192,7 @@ class LossDetector:
         """A tail loss probe goes out; `nxt` is SND.NXT with it."""
         self.tlp.sent(nxt, is_retrans)
         self.may_probe = False
-        self._watch = True
+        self.watch = True
 
     # -- ACKs that are not ordinary -----------------------------------------------------------
 

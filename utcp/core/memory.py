@@ -101,5 +101,6 @@ def _relax(conn: Connection) -> None:
     most = conn.recv_buffer if conn.wscale_ok else 0xFFFF
     rcv.capacity = max(rcv.capacity, min(autotune.initial(rcv.adv_mss, most), most))
     conn.squeezed = False
-    conn.window_opened()
+    if rcv.window_update_due():
+        conn.window_opened()
     conn.check_writable()

@@ -1,9 +1,7 @@
-"""Messages: the short way for one segment there and one back.
+"""Messages: the short way out for a single segment.
 
-A request, and its answer, is mostly a single segment that leaves when nothing is in flight, and
-the segment that answers it acknowledges it. Such a segment passes every step of `output.poll`
-without leaving a trace, and such an acknowledgment those of `ack.process`, so both are processed
-here at once. Where anything is not as usual, these functions do nothing and say so.
+A request, and its answer, is mostly one segment that leaves when nothing is in flight. It passes
+every step of `output.poll` without leaving a trace, so it is made here at once.
 """
 
 from __future__ import annotations
@@ -11,10 +9,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import recovery, timers
 from utcp.core.segment import ACK, ECE, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
-from utcp.core.timers import NEVER
+from utcp.core.timers import CORK, DELAYED_ACK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
+from utcp.core.tlp import pto_ns
 from utcp.core.transmit import Transmit
 
 if TYPE_CHECKING:
@@ -29,107 +27,72 @@ _MS: Final = 1_000_000
 
 
 def send(conn: Connection, now: int) -> Transmit | None:
-    """All that is written, as one segment, if `conn.predict`. None if it is not that simple: see
-    `output.poll`."""
+    """All that is written, as one segment, if `conn.predict` and nothing is in flight; then there
+    is nothing left to send. None if it is not that simple: see `output.poll`."""
     snd = conn.snd
     nxt = snd.snd_nxt
-    end = snd.buffer.end
+    buffer = snd.buffer
+    end = buffer.end
     size = end - nxt
     rcv = conn.rcv
     held = rcv.reassembly
+    rtt = snd.rtt
+    loss = snd.loss
+    at = conn.timers.at
+    mss = snd.mss
     if (
-        nxt != snd.snd_una
-        or not 0 < size <= snd.mss
+        size > mss
+        or size <= 0
         or size > snd.snd_wnd
         or snd.cork
         or snd.probe_due
         or snd.tail_probe_due
         or snd.hold_until > now
         # RFC 5681 §4.1: the congestion window may be stale.
-        or now - snd.last_sent_at > snd.rtt.rto_ns
+        or now - snd.last_sent_at > rtt.rto_ns
         or snd.cwr_pending
         or snd.pacer.on
         or held.starts
         or held.duplicated
-        or not snd.loss.settled
+        or loss.state
+        or loss.watch
+        # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
+        or (conn.keepalive_on and at[KEEPALIVE] == NEVER)
     ):
         return None
-    word = _WORD | ECE if rcv.ece else _WORD
     rcv_nxt = rcv.rcv_nxt
     data = _HEADER.pack(
-        word,
+        _WORD | ECE if rcv.ece else _WORD,
         rcv.offer_window(),
         nxt & MASK32,
         rcv_nxt & MASK32,
         TIMESTAMPS_WORD,
         now // _MS + conn.ts_offset & MASK32,
         rcv.ts_recent,
-    ) + snd.buffer.rest(nxt)
+    ) + buffer.rest(nxt)
     snd.cwnd_limited = snd.override = False
-    if size < snd.mss:
+    if size < mss:
         snd.small_end = end
     snd.progress_at = snd.last_sent_at = now
     snd.flight.sent(nxt, end, now)
     snd.snd_nxt = end
-    at = conn.timers.at
-    if at[timers.RTO] == NEVER:
+    acks = conn.acks
+    if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
-        at[timers.RTO] = now + snd.rtt.rto_ns
-    if snd.loss.may_probe:
-        recovery.arm_probe(conn, now)
-    if conn.user_timeout_ns and at[timers.USER] == NEVER:
-        at[timers.USER] = now + conn.user_timeout_ns
-    at[timers.PERSIST] = at[timers.CORK] = at[timers.DELAYED_ACK] = NEVER
-    if conn.acks.unanswered:
-        conn.acks.answered(now, rcv_nxt)
+        at[RTO] = now + rtt.rto_ns
+    if loss.may_probe:
+        # RFC 8985 §7.2
+        due = now + pto_ns(rtt.srtt_ns, True, acks.most_ns)
+        at[PTO] = due if due < at[RTO] else at[RTO]
+    if conn.user_timeout_ns and at[USER] == NEVER:
+        at[USER] = now + conn.user_timeout_ns
+    at[PERSIST] = at[CORK] = at[DELAYED_ACK] = NEVER
+    if acks.unanswered:
+        acks.answered(now, rcv_nxt)
     rcv.last_ack_sent = rcv_nxt
     rcv.ack_now = False
-    conn.count_out(1, size, False)
+    conn.segs_out += 1
+    conn.bytes_sent += size
+    conn.counters.segments_out += 1
     tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
-    return Transmit(conn.addr, data, HEADER_SIZE + TIMESTAMPS_SIZE + snd.mss, tos)
-
-
-def acknowledged(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
-    """Take the acknowledgment of all that is in flight, carried by a segment at `seq` that offers
-    `wnd` bytes. False if it is not that simple, and nothing is done: see `ack.process`."""
-    snd = conn.snd
-    flight = snd.flight
-    una = snd.snd_una
-    if (
-        ack != snd.snd_nxt
-        or not snd.snd_wnd
-        or seq < snd.snd_wl1
-        or una < flight.repeated_below
-        or conn.pmtu.probed
-        or not snd.loss.settled
-    ):
-        return False
-    sample = snd.sample
-    if not flight.ack_single(now, sample):
-        return False
-    sample.cwnd_limited = snd.cwnd_limited
-    snd.cwnd_limited = False
-    conn.last_heard_at = snd.progress_at = now
-    conn.keepalive_probes = snd.retries = 0
-    snd.snd_wl1 = seq
-    snd.snd_wl2 = snd.snd_una = ack
-    moved = wnd != snd.snd_wnd
-    if moved:
-        snd.snd_wnd = wnd
-        if wnd > snd.max_snd_wnd:
-            snd.max_snd_wnd = wnd
-    snd.buffer.release(ack)
-    snd.loss.dup_acks = 0
-    snd.rtt.update(sample.rtt_ns, now)
-    snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
-    sample.una = sample.snd_nxt = ack
-    sample.srtt_ns = snd.rtt.srtt_ns
-    snd.cc.on_ack(sample)
-    at = conn.timers.at
-    # RFC 6298 §5 (5.2): all acknowledged.
-    at[timers.RTO] = at[timers.PTO] = at[timers.USER] = NEVER
-    if conn.writable_level >= 0:
-        conn.check_writable()
-    if not conn.queued and (moved or snd.buffer.end > ack):
-        conn.touch()
-    return True
+    return Transmit(conn.addr, data, HEADER_SIZE + TIMESTAMPS_SIZE + mss, tos)

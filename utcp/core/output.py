@@ -1,57 +1,45 @@
 """What leaves: the next burst of one connection (RFC 9293 §3.10.2, and the sender's side of §3.8).
 
-`poll` decides in this order: the SYN; what is lost; new data and FIN; a bare acknowledgment. A
-burst is a run of segments that differ only in sequence number and payload, so the header is made
-once and the loop over the segments does nothing but cut.
+`poll` decides in this order: the SYN; what is lost; new data and FIN; a bare acknowledgment.
 """
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import handshake, message, probing, recovery, segment, timers, train
+from utcp.core import burst, handshake, probing, recovery, timers
 from utcp.core.loss import LOSS
 from utcp.core.pacer import rate as pacing_rate
-from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST
-from utcp.core.seq import MASK32
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
 from utcp.core.timers import NEVER
 from utcp.core.transmit import Transmit
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
-    from utcp.core.send_buffer import SendBuffer
 
-_HEAD: Final = Struct(">HH")
-_SEQ: Final = Struct(">I")
-_PACK_SEQ: Final = _SEQ.pack
-_ECT0: Final = 2  # RFC 3168 §5
 _LEAST_OVERRIDE_NS: Final = 100_000_000
 _MOST_OVERRIDE_NS: Final = 1_000_000_000
 _CORK_NS: Final = 200_000_000
 
 
 def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
-    """The next burst of `conn`, at most `max_segments` datagrams of `max_bytes` together."""
-    if conn.predict and conn.snd.snd_nxt == conn.snd.snd_una:
-        burst = message.send(conn, now)
-        if burst is not None:
-            return burst
+    """The next burst of `conn`, at most `max_segments` datagrams of `max_bytes` together.
+
+    Sets `conn.more` to False where it is certain that no other can follow it now.
+    """
+    conn.more = True
     if conn.state is CLOSED or conn.state is TIME_WAIT:
         return None
-    return _next(conn, now, max_bytes, max_segments)
-
-
-def _next(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
     snd = conn.snd
     if snd.snd_una == snd.iss:
         return handshake.poll(conn, now)
-    start, end = snd.flight.next_lost()
-    if start >= 0 and not recovery.prefers_new(conn):
-        burst = _resend(conn, now, start, end, max_bytes, max_segments)
-        if burst is not None:
-            return burst
+    flight = snd.flight
+    if flight.lost_bytes:
+        start, end = flight.next_lost()
+        if start >= 0 and not recovery.prefers_new(conn):
+            out = _resend(conn, now, start, end, max_bytes, max_segments)
+            if out is not None:
+                return out
     if snd.probe_due:
         return _probe_window(conn, now)
     if snd.tail_probe_due:
@@ -59,15 +47,30 @@ def _next(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Tran
         start, end = _tail(conn)
         if end > start and snd.loss.may_probe:
             snd.loss.probe_sent(max(end, snd.snd_nxt), start < snd.snd_nxt)
-            return _burst(conn, now, start, end, 1, 1)
-    if snd.pending():
+            return burst.build(conn, now, start, end, 1, 1)
+    nxt = snd.snd_nxt
+    if nxt < snd.buffer.end or (snd.fin_queued and nxt == snd.buffer.end):
         end = _new_end(conn, now)
-        if end > snd.snd_nxt:
-            if not snd.pacer.on and now < conn.pmtu.probe_at:
-                return _burst(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
-            return _new_data(conn, now, end, max_bytes, max_segments)
+        if end > nxt:
+            if snd.pacer.on or now >= conn.pmtu.probe_at:
+                return _new_data(conn, now, end, max_bytes, max_segments)
+            out = burst.build(conn, now, nxt, end, max_bytes, max_segments)
+            # What is left over the windows hold back, and with the ACK nothing is left to say.
+            conn.more = snd.snd_nxt < end or snd.cork or conn.keepalive_on or flight.lost_bytes > 0
+            return out
         _arm_persist(conn, now)
-    return _acknowledge(conn, now)
+    out = _acknowledge(conn, now)
+    conn.more = conn.keepalive_on or conn.orphan or flight.lost_bytes > 0
+    return out
+
+
+def done(conn: Connection, now: int) -> None:
+    """Nothing more leaves for the time being: the probe time-out runs from now on."""
+    snd = conn.snd
+    if snd.probe_unarmed:
+        snd.probe_unarmed = False
+        if snd.loss.may_probe and snd.snd_nxt != snd.snd_una:
+            recovery.arm_probe(conn, now)
 
 
 def _resend(
@@ -94,7 +97,7 @@ def _new_data(
     if now >= conn.pmtu.probe_at:
         size = probing.payload(conn, now, end)
         if size > 0:
-            return _burst(conn, now, snd.snd_nxt, snd.snd_nxt + size, max_bytes, 1, size)
+            return burst.build(conn, now, snd.snd_nxt, snd.snd_nxt + size, max_bytes, 1, size)
         if size < 0:
             return _acknowledge(conn, now)
     return _paced(conn, now, snd.snd_nxt, end, max_bytes, max_segments)
@@ -106,15 +109,15 @@ def _paced(
     """A burst that is not larger than the pacer likes it."""
     snd = conn.snd
     if not snd.pacer.on:
-        return _burst(conn, now, start, end, max_bytes, max_segments)
+        return burst.build(conn, now, start, end, max_bytes, max_segments)
     control = snd.cc
     # As in Linux: from half of ssthresh on it is no longer slow start that sets the pace.
     slow_start = control.cwnd < control.ssthresh >> 1
     rate = control.pacing_rate or pacing_rate(control.cwnd, _pacing_rtt_ns(conn), slow_start)
-    most = snd.pacer.burst(rate, snd.smss - _options_size(conn))
-    burst = _burst(conn, now, start, min(end, start + most), max_bytes, max_segments)
-    snd.pacer.sent(now, len(burst.data), rate)
-    return burst
+    most = snd.pacer.burst(rate, snd.smss - burst.options_size(conn))
+    out = burst.build(conn, now, start, min(end, start + most), max_bytes, max_segments)
+    snd.pacer.sent(now, len(out.data), rate)
+    return out
 
 
 def _pacing_rtt_ns(conn: Connection) -> int:
@@ -142,7 +145,7 @@ def _new_end(conn: Connection, now: int) -> int:
         snd.cc.on_idle(now, idle_ns, snd.rtt.rto_ns)
         # Nothing may leave even now; but this silence has been accounted for.
         snd.last_sent_at = now
-    end = snd.new_data_end(snd.smss - _options_size(conn))
+    end = snd.new_data_end(snd.smss - burst.options_size(conn))
     if snd.fin_queued and end == snd.buffer.end and end < snd.snd_una + snd.snd_wnd:
         # The FIN has a sequence number, so it needs room in the window as data does.
         end += 1
@@ -176,148 +179,13 @@ def _tail(conn: Connection) -> tuple[int, int]:
     nxt = snd.snd_nxt
     right = snd.snd_una + snd.snd_wnd
     if snd.pending() and nxt < right:
-        size = snd.smss - _options_size(conn)
+        size = snd.smss - burst.options_size(conn)
         end = min(nxt + size, snd.buffer.end, right)
         if snd.fin_queued and end == snd.buffer.end and end < right:
             end += 1
         return nxt, end
     start, end = snd.flight.tail(snd.mss, int(snd.fin_queued and nxt > snd.buffer.end))
     return start, min(end, right)
-
-
-def _burst(
-    conn: Connection,
-    now: int,
-    start: int,
-    end: int,
-    max_bytes: int,
-    max_segments: int,
-    size: int = 0,
-) -> Transmit:
-    """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small.
-    Each has `size` bytes of payload but the last; 0: what the path is known to take."""
-    snd = conn.snd
-    rcv = conn.rcv
-    options = _options(conn, now)
-    overhead = HEADER_SIZE + len(options)
-    size = size or snd.smss - len(options)
-    most = min(max_segments, max_bytes // (size + overhead)) or 1
-    data_end = snd.buffer.end
-    stop = min(end, data_end)
-    if stop - start > size * most:
-        end = stop = start + size * most
-
-    resend = start < snd.snd_nxt
-    word = 0x5000 + (len(options) << 10) + (ACK | ECE if rcv.ece else ACK)
-    window = rcv.offer_window()
-    head = _HEAD.pack(word, window)
-    tail = _SEQ.pack(rcv.rcv_nxt & MASK32) + options
-    parts: list[bytes | memoryview] = []
-    last = stop - 1 - (stop - 1 - start) % size if stop > start else stop
-    if end < data_end and stop - last == size:
-        _cut(parts, snd.buffer, start, stop, size, head, tail)
-    else:
-        _cut(parts, snd.buffer, start, last, size, head, tail)
-        if end >= data_end:
-            # RFC 9293 §3.9.1.2 (MUST-60, MUST-61): PSH on the last segment of what was written.
-            word |= (PSH if stop > start else 0) | (FIN if end > data_end else 0)
-            head = _HEAD.pack(word, window)
-        if stop > start:
-            _cut(parts, snd.buffer, last, stop, size, head, tail)
-        else:
-            parts += (head, _PACK_SEQ(stop & MASK32), tail)
-    tos = conn.dscp << 2
-    if conn.ecn_ok and not resend and stop > start and not snd.probe_due:
-        # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
-        tos |= _ECT0
-        if snd.cwr_pending:
-            # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
-            snd.cwr_pending = False
-            first = parts[0]
-            parts[0] = _HEAD.pack(int.from_bytes(first[:2]) | CWR, window) + first[4:]
-    if not resend and stop - last < size:
-        snd.small_end = end
-    _sent(conn, now, start, end, resend)
-    conn.count_out((stop - start + size - 1) // size or 1, stop - start, resend)
-    data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
-    return Transmit(conn.addr, data, size + overhead, tos)
-
-
-def _cut(
-    parts: list[bytes | memoryview],
-    buffer: SendBuffer,
-    start: int,
-    stop: int,
-    size: int,
-    head: bytes,
-    tail: bytes,
-) -> None:
-    """Append header and payload of each segment of `size` bytes from `start` to `stop`.
-
-    The hot loop: for a train one call, per segment that is none one packed number, one slice, four
-    list entries.
-    """
-    pack = _PACK_SEQ
-    pos = start
-    count = (stop - start) // size
-    if count >= train.LEAST and (start & MASK32) + stop - start <= MASK32:
-        pos += count * size
-        data = buffer.run(start)
-        if len(data) < pos - start:
-            # To join what was written apart costs less than a segment with a seam in it.
-            data = memoryview(buffer.peek(start, pos))
-        parts.append(train.pack(head, start & MASK32, tail, data, size, count))
-    while pos < stop:
-        view = buffer.run(pos)
-        whole = min(len(view), stop - pos)
-        off = 0
-        while off + size <= whole:
-            parts += (head, pack(pos & MASK32), tail, view[off : off + size])
-            off += size
-            pos += size
-        if off < whole:
-            # The last segment, or one that goes on in the next chunk.
-            end = min(pos + size, stop)
-            parts += (head, pack(pos & MASK32), tail, view[off : off + end - pos])
-            pos += min(whole - off, end - pos)
-            while pos < end:
-                piece = buffer.run(pos)[: end - pos]
-                parts.append(piece)
-                pos += len(piece)
-
-
-def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> None:
-    """Account for a burst that goes out, and start the timer that watches over it."""
-    snd = conn.snd
-    if resend:
-        snd.flight.resent(start, end, now)
-    else:
-        if snd.snd_nxt == snd.snd_una:
-            snd.progress_at = now
-        snd.flight.sent(start, end, now)
-        snd.snd_nxt = end
-        snd.override = False
-        if snd.loss.may_probe:
-            recovery.arm_probe(conn, now)
-        if conn.acks.unanswered:
-            conn.acks.answered(now, conn.rcv.rcv_nxt)
-    snd.last_sent_at = now
-    at = conn.timers.at
-    if at[timers.RTO] == NEVER:
-        # RFC 6298 §5 (5.1)
-        at[timers.RTO] = now + snd.rtt.rto_ns
-    if conn.user_timeout_ns and at[timers.USER] == NEVER:
-        at[timers.USER] = snd.progress_at + conn.user_timeout_ns
-    at[timers.PERSIST] = at[timers.CORK] = NEVER
-    acknowledged(conn)
-
-
-def acknowledged(conn: Connection) -> None:
-    """A segment with the current acknowledgment goes out: no other is needed for now."""
-    rcv = conn.rcv
-    rcv.last_ack_sent = rcv.rcv_nxt
-    rcv.ack_now = False
-    conn.timers.at[timers.DELAYED_ACK] = NEVER
 
 
 def _probe_window(conn: Connection, now: int) -> Transmit | None:
@@ -328,11 +196,11 @@ def _probe_window(conn: Connection, now: int) -> Transmit | None:
         # It has been acknowledged meanwhile.
         snd.probe_due = False
         return _acknowledge(conn, now)
-    burst = _burst(conn, now, start, start + 1, 1, 1)
+    out = burst.build(conn, now, start, start + 1, 1, 1)
     snd.probe_due = False
     snd.probes += 1
     conn.timers.at[timers.RTO] = now + conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
-    return burst
+    return out
 
 
 def _arm_persist(conn: Connection, now: int) -> None:
@@ -356,18 +224,18 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
     rcv = conn.rcv
     if rcv.ack_due():
         # Before a probe, whose old number does for nobody who waits for this one.
-        return _ack(conn, now, conn.snd.snd_nxt)
+        return burst.ack(conn, now, conn.snd.snd_nxt)
     if conn.keepalive_due:
         # RFC 9293 §3.8.4 (SHLD-12): SEG.SEQ = SND.NXT-1 and no data.
         conn.keepalive_due = False
-        return _ack(conn, now, conn.snd.snd_nxt - 1)
+        return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
     if rcv.rcv_nxt != rcv.last_ack_sent:
         due_at = _delay_ack(conn, now)
         if due_at <= now:
-            return _ack(conn, now, conn.snd.snd_nxt)
+            return burst.ack(conn, now, conn.snd.snd_nxt)
         at[timers.DELAYED_ACK] = due_at
-    if conn.keepalive and at[timers.KEEPALIVE] == NEVER:
+    if conn.keepalive_on and at[timers.KEEPALIVE] == NEVER:
         # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
         at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
     if conn.orphan and conn.state is FIN_WAIT_2 and at[timers.FIN_WAIT2] == NEVER:
@@ -379,56 +247,9 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
 def _delay_ack(conn: Connection, now: int) -> int:
     """Until when an ACK that is not due waits."""
     due_at = conn.timers.at[timers.DELAYED_ACK]
+    if conn.await_data:
+        return min(due_at, now + conn.acks.most_ns)
     if due_at != NEVER:
         return conn.acks.more(now, conn.rcv.rcv_nxt) or due_at
     rtt = conn.snd.rtt
     return now + conn.acks.arrived(now, conn.rcv.rcv_nxt, rtt.rto_ns, rtt.min_rtt_ns)
-
-
-def _ack(conn: Connection, now: int, seq: int) -> Transmit:
-    rcv = conn.rcv
-    flags = ACK | ECE if rcv.ece else ACK
-    # A probe beyond a shut window has moved SND.NXT out of it, where the peer would not accept
-    # the segment: the right edge is the number to use then, as in Linux.
-    seq = min(seq, conn.snd.snd_una + conn.snd.snd_wnd)
-    data = segment.build(flags, rcv.offer_window(), seq, rcv.rcv_nxt, _options(conn, now))
-    acknowledged(conn)
-    return _bare(conn, data)
-
-
-def reset(conn: Connection) -> bytes:
-    """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
-    conn.reset_due = False
-    conn.count_out(1, 0, False)
-    conn.counters.resets_out += 1
-    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
-
-
-def _bare(conn: Connection, data: bytes) -> Transmit:
-    conn.count_out(1, 0, False)
-    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
-
-
-def _options_size(conn: Connection) -> int:
-    """The length of what `_options` will return."""
-    size = segment.TIMESTAMPS_SIZE if conn.ts_ok else 0
-    held = conn.rcv.reassembly
-    if conn.sack_ok and (held.starts or held.duplicated):
-        size += 4 + 8 * min(len(held.starts) + held.duplicated, _sack_blocks(conn))
-    return size
-
-
-def _options(conn: Connection, now: int) -> bytes:
-    """Timestamps, and SACK while something is held out of order (RFC 2018 §4)."""
-    options = b""
-    if conn.ts_ok:
-        options = segment.timestamps_option(conn.ts_clock(now), conn.rcv.ts_recent)
-    held = conn.rcv.reassembly
-    if conn.sack_ok and (held.starts or held.duplicated):
-        options += segment.sack_option(held.sack_blocks(_sack_blocks(conn)))
-    return options
-
-
-def _sack_blocks(conn: Connection) -> int:
-    """RFC 2018 §3: four blocks fit into 40 bytes of options, three beside timestamps."""
-    return 3 if conn.ts_ok else 4

@@ -175,49 +175,48 @@ class Receiver:
 
     # -- window and acknowledgment ------------------------------------------------------------
 
-    def offer_window(self, scaled: bool = True) -> int:
+    def offer_window(self) -> int:
         """The window field of the next segment; moves the right edge when that is worth while.
-        Not `scaled`: that of a SYN, as `start` takes it for granted.
 
         RFC 9293 §3.8.6.2.2 (MUST-39): the edge stays until it can move by a full segment or half
         of the buffer.
         """
-        if not scaled:
-            return min(self.capacity, MAX_WINDOW)
         rcv_nxt = self.rcv_nxt
-        rcv_adv = self.rcv_adv
+        window = self.rcv_adv - rcv_nxt
         capacity = self.capacity
         free = capacity - self.buffer.size
         shift = self.rcv_wscale
-        step = rcv_nxt + free - rcv_adv  # as `_farthest` has it
+        step = free - window  # as in `window_update_due`
         if shift:
             step -= capacity >> 3
         if step >= self.rcv_mss or step >= capacity >> 1:
-            rcv_adv += step
-        window = rcv_adv - rcv_nxt
+            window += step
         # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
         # until the reserve is used up: then it moves left, by less than one unit.
-        field = window + (1 << shift) - 1 >> shift
+        field = -(-window >> shift)
         if field << shift > free:
             field = window >> shift
-        edge = rcv_nxt + (field << shift)
-        self.rcv_adv = edge if edge > rcv_adv else rcv_adv
+        offered = field << shift
+        self.rcv_adv = rcv_nxt + (offered if offered > window else window)
         return field
 
-    def _farthest(self) -> int:
-        """Where the right edge could be now: behind it the buffer ends, or, with a scaled
-        window, the eighth of it that is left for rounding up."""
-        capacity = self.capacity
-        edge = self.rcv_nxt + capacity - self.buffer.size
-        return edge - (capacity >> 3) if self.rcv_wscale else edge
+    def syn_window(self) -> int:
+        """The window field of a SYN, which is not scaled, as `start` takes it for granted."""
+        return min(self.capacity, MAX_WINDOW)
 
     def window_update_due(self) -> bool:
         """After the application has read: is the new window worth an ACK of its own?"""
-        step = self._farthest() - self.rcv_adv
-        if self.rcv_adv - self.rcv_nxt < self.rcv_mss:
+        # Where the right edge could be now: behind it the buffer ends, or, with a scaled window,
+        # the eighth of it that is left for rounding up.
+        capacity = self.capacity
+        window = self.rcv_adv - self.rcv_nxt
+        step = capacity - self.buffer.size - window
+        if self.rcv_wscale:
+            step -= capacity >> 3
+        if window < self.rcv_mss:
             # The peer is stopped, or nearly: RFC 9293 §3.8.6.2.2.
-            return step >= min(self.rcv_mss, self.capacity >> 1)
-        return step >= self.capacity >> 1
+            return step >= min(self.rcv_mss, capacity >> 1)
+        return step >= capacity >> 1
 
     def ack_due(self) -> bool:
         """RFC 9293 §3.8.6.3 (SHLD-19): at least one ACK for two full-sized segments."""

@@ -37,8 +37,7 @@ def on_ack(conn: Connection, now: int, ece: bool) -> None:
     """Round-trip time, then loss detection, then the congestion window."""
     snd = conn.snd
     sample = snd.sample
-    if sample.rtt_ns >= 0:
-        snd.rtt.update(sample.rtt_ns, now)
+    if sample.rtt_ns >= 0 and snd.rtt.update(sample.rtt_ns, now):
         snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
     if conn.pmtu.probed:
         probing.on_ack(conn, now)

@@ -44,6 +44,7 @@ class AckSample:
         "snd_nxt",
         "srtt_ns",
         "una",
+        "used",
     )
 
     def __init__(self) -> None:
@@ -63,6 +64,8 @@ class AckSample:
 
     def reset(self, now: int) -> None:
         """Empty it for an ACK that is processed at `now`."""
+        # Whether it has been filled since then with anything but what `flight.ack_plain` fills.
+        self.used = True
         self.now = now
         # Newly acknowledged by the cumulative acknowledgment, SACKed before or not.
         self.acked = 0

@@ -139,7 +139,11 @@ class SendBuffer:
         releases all.
         """
         if seq >= self.end:
-            self.clear()
+            if self._chunks:
+                self.clear()
+            else:
+                self._tail.clear()
+                self.start = self._tail_start = self.end
             return
         if seq <= self.start:
             return

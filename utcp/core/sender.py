@@ -49,6 +49,7 @@ class Sender:
         "path_mss",
         "peer_mss",
         "probe_due",
+        "probe_unarmed",
         "probes",
         "progress_at",
         "prr",
@@ -102,6 +103,7 @@ class Sender:
         self.fin_queued = False
         self.override = False  # the silly-window override timer, or that of cork, has expired
         self.probe_due = False  # a zero-window probe is to be sent
+        self.probe_unarmed = False  # the probe time-out is to be set anew, when all has left
         self.tail_probe_due = False  # a tail loss probe is to be sent (RFC 8985 §7.3)
         self.probes = 0  # sent since the window shut
         self.retries = 0  # consecutive time-outs without an answer

@@ -35,12 +35,22 @@ def _payloads(count: int, size: int) -> Struct:
     return Struct(f"{size}s" * count)
 
 
-def pack(head: bytes, seq32: int, tail: bytes, data: memoryview, size: int, count: int) -> bytes:
+def pack(
+    head: bytes,
+    last_head: bytes,
+    seq32: int,
+    tail: bytes,
+    data: memoryview,
+    size: int,
+    count: int,
+) -> bytes:
     """`count` segments with the first `size * count` bytes of `data`, numbered from `seq32`.
 
-    The numbers must not wrap. `head` comes before them, 4 bytes, and `tail` after.
+    The numbers must not wrap. `head` comes before them, 4 bytes, that of the last one is
+    `last_head`; and `tail` after.
     """
     fields: list[bytes | int] = [head, 0, tail, b""] * count
+    fields[-4] = last_head
     fields[1::4] = range(seq32, seq32 + size * count, size)
     fields[3::4] = _payloads(count, size).unpack_from(data)
     return _segments(count, len(tail), size).pack(*fields)

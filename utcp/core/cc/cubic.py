@@ -151,8 +151,10 @@ class Cubic(CongestionControl):
 
     def on_rate_limited(self, sample: AckSample) -> None:
         """Stop the clock as well."""
-        self._pause(sample.now)
-        super().on_rate_limited(sample)
+        if self._paused_at == _RUNNING:
+            self._pause(sample.now)
+        if sample.now >= self._half_ends_at or sample.prior_in_flight > self._used:
+            super().on_rate_limited(sample)
 
     def on_idle(self, now: int, idle_ns: int, rto_ns: int) -> None:
         """Stop the clock as well."""

@@ -1,0 +1,223 @@
+"""Bursts: the segments of one connection that leave together, as bytes (RFC 9293 §3.1).
+
+A burst is a run of segments that differ only in sequence number and payload, so the header is made
+once, and the loop over the segments, where there is one, does nothing but cut. `output` decides
+what leaves and when; here it is built and accounted for.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import segment, timers, train
+from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST, TIMESTAMPS_SIZE
+from utcp.core.seq import MASK32
+from utcp.core.timers import NEVER
+from utcp.core.transmit import Transmit
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+    from utcp.core.send_buffer import SendBuffer
+
+_HEAD: Final = Struct(">HH")
+_HEAD_SEQ: Final = Struct(">HHI")
+_PACK_SEQ: Final = Struct(">I").pack
+# Acknowledgment; the word that opens the timestamps option; both timestamps.
+_ACK_TIMESTAMPS: Final = Struct(">IIII")
+_WORD: Final = 0x5000 | ACK
+_OPTIONS_SHIFT: Final = 10
+_ECT0: Final = 2  # RFC 3168 §5
+
+
+def build(
+    conn: Connection,
+    now: int,
+    start: int,
+    end: int,
+    max_bytes: int,
+    max_segments: int,
+    size: int = 0,
+) -> Transmit:
+    """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small.
+    Each has `size` bytes of payload but the last; 0: what the path is known to take."""
+    snd = conn.snd
+    rcv = conn.rcv
+    buffer = snd.buffer
+    tail = _tail(conn, now)
+    overhead = HEADER_SIZE - 4 + len(tail)
+    size = size or snd.smss - len(tail) + 4
+    most = max_bytes // (size + overhead) or 1
+    if most > max_segments:
+        most = max_segments
+    data_end = buffer.end
+    stop = end if end < data_end else data_end
+    if stop - start > size * most:
+        end = stop = start + size * most
+    payload = stop - start
+    count = payload // size
+    rest = payload - count * size
+    resend = start < snd.snd_nxt
+    word = _WORD + (len(tail) - 4 << _OPTIONS_SHIFT)
+    if rcv.ece:
+        word |= ECE
+    window = rcv.offer_window()
+    head = last_head = _HEAD.pack(word, window)
+    if end >= data_end:
+        # RFC 9293 §3.9.1.2 (MUST-60, MUST-61): PSH on the last segment of what was written.
+        word |= (PSH if payload else 0) | (FIN if end > data_end else 0)
+        last_head = _HEAD.pack(word, window)
+    if not rest and count >= train.LEAST and (start & MASK32) + payload <= MASK32:
+        view = _view(buffer, start, stop)
+        data = train.pack(head, last_head, start & MASK32, tail, view, size, count)
+    else:
+        data = _cut(buffer, start, stop, size, head, last_head, tail)
+    tos = conn.dscp << 2
+    if conn.ecn_ok and not resend and payload and not snd.probe_due:
+        # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
+        tos |= _ECT0
+        if snd.cwr_pending:
+            # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
+            snd.cwr_pending = False
+            data = data[:1] + bytes((data[1] | CWR,)) + data[2:]
+    if not resend and (rest or not payload):
+        snd.small_end = end
+    _sent(conn, now, start, end, resend)
+    conn.count_out(count + 1 if rest or not payload else count, payload, resend)
+    return Transmit(conn.addr, data, size + overhead, tos)
+
+
+def _view(buffer: SendBuffer, start: int, stop: int) -> memoryview:
+    """The bytes from `start` to `stop`, and perhaps some more."""
+    view = buffer.run(start)
+    # To join what was written apart costs less than a segment with a seam in it.
+    return view if len(view) >= stop - start else memoryview(buffer.peek(start, stop))
+
+
+def _cut(
+    buffer: SendBuffer,
+    start: int,
+    stop: int,
+    size: int,
+    head: bytes,
+    last_head: bytes,
+    tail: bytes,
+) -> bytes:
+    """Segments of `size` bytes from `start` to `stop`, the last of which may be shorter and has
+    `last_head`; one without payload if there is none.
+
+    The hot loop: for a train one call, per segment that is none one packed number, one slice, four
+    list entries.
+    """
+    pack = _PACK_SEQ
+    pos = start
+    parts: list[bytes | memoryview] = []
+    # Without the last one.
+    count = (stop - start - 1) // size if stop > start else 0
+    if count >= train.LEAST and (start & MASK32) + stop - start <= MASK32:
+        pos += count * size
+        view = _view(buffer, start, pos)
+        parts.append(train.pack(head, head, start & MASK32, tail, view, size, count))
+    while True:
+        end = pos + size
+        if end >= stop:
+            head = last_head
+            end = stop
+        parts += (head, pack(pos & MASK32), tail)
+        while pos < end:
+            piece = buffer.run(pos)[: end - pos]
+            parts.append(piece)
+            pos += len(piece)
+        if pos >= stop:
+            return b"".join(parts)
+
+
+def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> None:
+    """Account for a burst that goes out, and start the timer that watches over it."""
+    snd = conn.snd
+    if resend:
+        snd.flight.resent(start, end, now)
+    else:
+        if snd.snd_nxt == snd.snd_una:
+            snd.progress_at = now
+        snd.flight.sent(start, end, now)
+        snd.snd_nxt = end
+        snd.override = False
+        if snd.loss.may_probe:
+            snd.probe_unarmed = True
+        if conn.acks.unanswered:
+            conn.acks.answered(now, conn.rcv.rcv_nxt)
+    snd.last_sent_at = now
+    at = conn.timers.at
+    if at[timers.RTO] == NEVER:
+        # RFC 6298 §5 (5.1)
+        at[timers.RTO] = now + snd.rtt.rto_ns
+    if conn.user_timeout_ns and at[timers.USER] == NEVER:
+        at[timers.USER] = snd.progress_at + conn.user_timeout_ns
+    at[timers.PERSIST] = at[timers.CORK] = NEVER
+    acknowledged(conn)
+
+
+def acknowledged(conn: Connection) -> None:
+    """A segment with the current acknowledgment goes out: no other is needed for now."""
+    rcv = conn.rcv
+    rcv.last_ack_sent = rcv.rcv_nxt
+    rcv.ack_now = False
+    conn.timers.at[timers.DELAYED_ACK] = NEVER
+
+
+def ack(conn: Connection, now: int, seq: int) -> Transmit:
+    """A segment without data, numbered `seq`."""
+    rcv = conn.rcv
+    # A probe beyond a shut window has moved SND.NXT out of it, where the peer would not accept
+    # the segment: the right edge is the number to use then, as in Linux.
+    edge = conn.snd.snd_una + conn.snd.snd_wnd
+    if seq > edge:
+        seq = edge
+    tail = _tail(conn, now)
+    word = _WORD + (len(tail) - 4 << _OPTIONS_SHIFT)
+    if rcv.ece:
+        word |= ECE
+    data = _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
+    acknowledged(conn)
+    conn.count_out(1, 0, False)
+    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+
+
+def reset(conn: Connection) -> bytes:
+    """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
+    conn.reset_due = False
+    conn.count_out(1, 0, False)
+    conn.counters.resets_out += 1
+    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
+
+
+def options_size(conn: Connection) -> int:
+    """The length of the options of the next segment."""
+    size = TIMESTAMPS_SIZE if conn.ts_ok else 0
+    held = conn.rcv.reassembly
+    if conn.sack_ok and (held.starts or held.duplicated):
+        size += 4 + 8 * min(len(held.starts) + held.duplicated, _sack_blocks(conn))
+    return size
+
+
+def _tail(conn: Connection, now: int) -> bytes:
+    """What follows the sequence number: the acknowledgment, timestamps, and SACK while something
+    is held out of order (RFC 2018 §4)."""
+    rcv = conn.rcv
+    if conn.ts_ok:
+        ts_val = conn.ts_clock(now)
+        tail = _ACK_TIMESTAMPS.pack(
+            rcv.rcv_nxt & MASK32, segment.TIMESTAMPS_WORD, ts_val, rcv.ts_recent
+        )
+    else:
+        tail = _PACK_SEQ(rcv.rcv_nxt & MASK32)
+    held = rcv.reassembly
+    if conn.sack_ok and (held.starts or held.duplicated):
+        tail += segment.sack_option(held.sack_blocks(_sack_blocks(conn)))
+    return tail
+
+
+def _sack_blocks(conn: Connection) -> int:
+    """RFC 2018 §3: four blocks fit into 40 bytes of options, three beside timestamps."""
+    return 3 if conn.ts_ok else 4
