@@ -189,8 +189,9 @@ class Ending(_FlowControlMixin, Owner):
     def _call_connection_lost(self) -> None:
         exc = self._exc
         self._exc = None
-        how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
-        log.event("info", "closed", self.sockname, self.peername, **how)
+        if log.heard("info"):
+            how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
+            log.event("info", "closed", self.sockname, self.peername, **how)
         self._driver.disown(self._conn)
         try:
             self._protocol.connection_lost(cast("Exception | None", exc))

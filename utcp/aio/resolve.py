@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import socket
 from collections.abc import Iterable
@@ -72,6 +73,11 @@ def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
         return None
     if port is None or port in {"", b""}:
         port = 0
+    return _numeric(host, port, family)
+
+
+@functools.lru_cache(maxsize=256)
+def _numeric(host: str, port: Any, family: int) -> Info | None:
     with contextlib.suppress(TypeError, ValueError):
         number = int(port)
         for candidate in (socket.AF_INET, socket.AF_INET6):

@@ -48,7 +48,9 @@ class Transport(Ending):
 
     def begin(self, events: int) -> None:
         """Tell the protocol that the connection is made, then what has happened since."""
-        log.event("info", "established", self.sockname, self.peername, passive=self._conn.passive)
+        if log.heard("info"):
+            passive = self._conn.passive
+            log.event("info", "established", self.sockname, self.peername, passive=passive)
         try:
             self._protocol.connection_made(self)
         except (SystemExit, KeyboardInterrupt):

@@ -425,7 +425,9 @@ class Connection:
 
     def release_sent(self) -> None:
         """Free what was written: the connection sends no more."""
-        self.snd.buffer.clear()
+        buffer = self.snd.buffer
+        if buffer.end > buffer.start:
+            buffer.clear()
         self.writable_level = -1
 
     def set_path_mtu(self, mtu: int) -> None:

@@ -42,6 +42,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
     if conn.user_timeout_ns and at[timers.USER] == NEVER:
         at[timers.USER] = snd.progress_at + conn.user_timeout_ns
     data = _syn(conn, now)
+    conn.more = False
     conn.count_out(1, 0, lost)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 

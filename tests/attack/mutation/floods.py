@@ -163,7 +163,7 @@ FLOODS: Final = (
     Mutation(
         "limit of connections from one host",
         ADMISSION,
-        "if most and self._hosts.get",
+        "if 0 < most <= self._total and self._hosts.get",
         "if False and self._hosts.get",
         (f"{LIMITS}::test_connections_from_one_host",),
     ),

@@ -118,8 +118,6 @@ class CongestionControl:
         retransmitted more than once, the caller sets `cwnd` to one `mss` after this (RFC 6928 §2).
         """
         self.cwnd = self.initial_cwnd
-        self.ssthresh = INFINITE_SSTHRESH
-        self.hystart = HyStart()
 
     # -- growth -------------------------------------------------------------------------------
 
