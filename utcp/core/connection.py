@@ -319,12 +319,13 @@ class Connection:
             teardown.close(self, more=more)
 
     def acknowledge(self) -> None:
-        """Say that the application, which has heard of the connection, has written what it wants
-        to write at once: with `Endpoint.await_data` an ACK may have waited for that."""
+        """Say that the application has heard of the connection and had the time to write: with
+        `Endpoint.await_data` an ACK may have waited for that."""
         if self.await_data:
             self.await_data = False
-            if self.timers.at[timers.DELAYED_ACK] != NEVER:
-                self.rcv.ack_now = True
+            rcv = self.rcv
+            if rcv.rcv_nxt != rcv.last_ack_sent:
+                rcv.ack_now = True
                 self.touch()
 
     def abort(self) -> None:

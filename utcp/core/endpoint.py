@@ -130,8 +130,8 @@ class Endpoint:
         self.max_burst_segments = 64
         """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
         self.await_data = False
-        """Whether the first ACK of a connection waits, at most as long as any other, until the
-        driver calls `Connection.acknowledge`: for one whose application is called later."""
+        """Whether the first ACK of a new connection waits for the first data, or until
+        `Connection.acknowledge` is called, for a driver whose application hears of it later."""
         self.burst_capacity = 0
         """Bytes that the socket's receive buffer can hold, 0 if that is not known: the windows
         of paths with a very short round trip stay below it."""

@@ -184,7 +184,7 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
     if conn.await_data:
         # RFC 9293 §3.10.7.3 step 4: data queued for transmission MAY be included in the ACK. It is
         # written as soon as the application hears of the connection. Linux waits likewise.
-        conn.timers.at[timers.DELAYED_ACK] = now + conn.acks.most_ns
+        conn.rcv.last_ack_sent = conn.rcv.irs
     else:
         conn.rcv.ack_now = True
     conn.touch()

@@ -230,7 +230,7 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         conn.keepalive_due = False
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
-    if rcv.rcv_nxt != rcv.last_ack_sent:
+    if rcv.rcv_nxt != rcv.last_ack_sent and not conn.await_data:
         due_at = _delay_ack(conn, now)
         if due_at <= now:
             return burst.ack(conn, now, conn.snd.snd_nxt)
@@ -247,8 +247,6 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
 def _delay_ack(conn: Connection, now: int) -> int:
     """Until when an ACK that is not due waits."""
     due_at = conn.timers.at[timers.DELAYED_ACK]
-    if conn.await_data:
-        return min(due_at, now + conn.acks.most_ns)
     if due_at != NEVER:
         return conn.acks.more(now, conn.rcv.rcv_nxt) or due_at
     rtt = conn.snd.rtt
