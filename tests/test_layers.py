@@ -41,7 +41,7 @@ CORE: Final = (
     "loss",
     "probing tuning",
     "handshake icmp recovery",
-    "message",
+    "burst message",
     "ack output sender timeouts",
     "arrival connection",
     "cookies fastpath",

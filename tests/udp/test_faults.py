@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -107,6 +107,20 @@ def bursting(faulty: FaultySocket) -> Iterator[LinuxUdpSocket]:
     sock.close()
 
 
+Form = Callable[[bytes], bytes | list[bytes | memoryview]]
+
+
+def in_pieces(data: bytes) -> list[bytes | memoryview]:
+    return [data[:1], memoryview(data)[1:]]
+
+
+@pytest.fixture(params=[bytes, in_pieces], ids=["whole", "in pieces"])
+def form(request: pytest.FixtureRequest) -> Form:
+    """How a burst is handed to `send`."""
+    chosen: Form = request.param
+    return chosen
+
+
 def arrived(peer: socket.socket) -> list[bytes]:
     datagrams = []
     while True:
@@ -118,96 +132,106 @@ def arrived(peer: socket.socket) -> list[bytes]:
 
 class TestSend:
     def test_segment_size_zero_is_a_single_datagram(
-        self, sock: UdpSocket, peer: socket.socket
+        self, form: Form, sock: UdpSocket, peer: socket.socket
     ) -> None:
-        assert sock.send((), b"whole", 0, 0) == SENT
+        assert sock.send((), form(b"whole"), 0, 0) == SENT
         assert sock.send((), b"", 0, 0) == SENT
         assert arrived(peer) == [b"whole", b""]
 
-    def test_would_block(self, sock: UdpSocket, faulty: FaultySocket) -> None:
+    def test_would_block(self, form: Form, sock: UdpSocket, faulty: FaultySocket) -> None:
         faulty.send_faults = [errno.EAGAIN]
-        assert sock.send((), b"x", 1, 0) == WOULD_BLOCK
+        assert sock.send((), form(b"x"), 1, 0) == WOULD_BLOCK
         assert (sock.lost, sock.has_errors) == ({}, False)
-        assert sock.send((), b"x", 1, 0) == SENT
+        assert sock.send((), form(b"x"), 1, 0) == SENT
 
     @pytest.mark.parametrize("code", [errno.ENOBUFS, errno.EPERM])
-    def test_lost(self, sock: UdpSocket, faulty: FaultySocket, code: int) -> None:
+    def test_lost(self, form: Form, sock: UdpSocket, faulty: FaultySocket, code: int) -> None:
         for _ in range(2):
             faulty.send_faults = [code]
-            assert sock.send((), b"x", 1, 0) == LOST
+            assert sock.send((), form(b"x"), 1, 0) == LOST
         assert sock.lost == {code: 2}
         assert sock.last_errno == code
         assert sock.errors() == []
 
     @pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED])
     def test_pending_error_is_no_loss(
-        self, sock: UdpSocket, faulty: FaultySocket, peer: socket.socket, code: int
+        self, form: Form, sock: UdpSocket, faulty: FaultySocket, peer: socket.socket, code: int
     ) -> None:
         faulty.send_faults = [code]
-        assert sock.send((), b"x", 1, 0) == SENT
+        assert sock.send((), form(b"x"), 1, 0) == SENT
         assert arrived(peer) == [b"x"]
         assert sock.has_errors
         assert sock.lost == {}
 
     @pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED])
-    def test_error_that_stays(self, sock: UdpSocket, faulty: FaultySocket, code: int) -> None:
+    def test_error_that_stays(
+        self, form: Form, sock: UdpSocket, faulty: FaultySocket, code: int
+    ) -> None:
         faulty.send_faults = [code, code]
-        assert sock.send((), b"x", 1, 0) == LOST
+        assert sock.send((), form(b"x"), 1, 0) == LOST
         assert sock.lost == {code: 1}
         assert sock.has_errors
 
-    def test_pending_error_then_full(self, sock: UdpSocket, faulty: FaultySocket) -> None:
+    def test_pending_error_then_full(
+        self, form: Form, sock: UdpSocket, faulty: FaultySocket
+    ) -> None:
         faulty.send_faults = [errno.ECONNREFUSED, errno.EAGAIN]
-        assert sock.send((), b"x", 1, 0) == WOULD_BLOCK
+        assert sock.send((), form(b"x"), 1, 0) == WOULD_BLOCK
 
-    def test_too_big(self, sock: UdpSocket, faulty: FaultySocket) -> None:
+    def test_too_big(self, form: Form, sock: UdpSocket, faulty: FaultySocket) -> None:
         for _ in range(3):
             faulty.send_faults = [errno.EMSGSIZE, errno.EMSGSIZE]
-            assert sock.send((), b"x", 1, 0) == TOO_BIG
+            assert sock.send((), form(b"x"), 1, 0) == TOO_BIG
         assert sock.last_errno == errno.EMSGSIZE
         assert sock.errors() == [ErrorReport(sock.peername or (), False, sock.path_mtu(()), b"")]
 
     def test_burst_cut_off_by_a_full_buffer(
-        self, sock: UdpSocket, faulty: FaultySocket, peer: socket.socket
+        self, form: Form, sock: UdpSocket, faulty: FaultySocket, peer: socket.socket
     ) -> None:
         if sock.max_burst_segments > 1:
             pytest.skip("sends it all or not at all")
         faulty.send_faults = [0, errno.EAGAIN]
-        assert sock.send((), b"aabbc", 2, 0) == LOST  # the caller must not repeat what has left
+        # The caller must not repeat what has left.
+        assert sock.send((), form(b"aabbc"), 2, 0) == LOST
         assert arrived(peer) == [b"aa"]
         faulty.send_faults = [errno.EAGAIN]
-        assert sock.send((), b"aabbc", 2, 0) == WOULD_BLOCK
+        assert sock.send((), form(b"aabbc"), 2, 0) == WOULD_BLOCK
         assert arrived(peer) == []
 
 
 class TestGsoRefused:
     @pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL, errno.EOPNOTSUPP])
     def test_burst_leaves_in_single_datagrams(
-        self, bursting: LinuxUdpSocket, faulty: FaultySocket, peer: socket.socket, code: int
+        self,
+        form: Form,
+        bursting: LinuxUdpSocket,
+        faulty: FaultySocket,
+        peer: socket.socket,
+        code: int,
     ) -> None:
         faulty.gso_fault = code
-        assert bursting.send((), b"aabbc", 2, 2) == SENT
+        assert bursting.send((), form(b"aabbc"), 2, 2) == SENT
         assert arrived(peer) == [b"aa", b"bb", b"c"]
         assert bursting.max_burst_segments == 1
         faulty.calls = 0
-        assert bursting.send((), b"aabbc", 2, 2) == SENT
+        assert bursting.send((), form(b"aabbc"), 2, 2) == SENT
         assert arrived(peer) == [b"aa", b"bb", b"c"]
         assert faulty.calls == 3
         assert bursting.lost == {}
 
     def test_refusal_that_means_too_big(
-        self, bursting: LinuxUdpSocket, faulty: FaultySocket
+        self, form: Form, bursting: LinuxUdpSocket, faulty: FaultySocket
     ) -> None:
         # Kernels before 6.9 say EINVAL when a segment exceeds the MTU.
         faulty.send_faults = [errno.EINVAL, errno.EMSGSIZE, errno.EMSGSIZE]
-        assert bursting.send((), b"aabbc", 2, 0) == TOO_BIG
+        assert bursting.send((), form(b"aabbc"), 2, 0) == TOO_BIG
         assert bursting.max_burst_segments > 1
 
     def test_single_datagrams_are_not_suspected(
-        self, bursting: LinuxUdpSocket, faulty: FaultySocket
+        self, form: Form, bursting: LinuxUdpSocket, faulty: FaultySocket
     ) -> None:
         faulty.send_faults = [errno.EINVAL]
-        assert bursting.send((), b"aa", 2, 0) == LOST
+        assert bursting.send((), form(b"aa"), 2, 0) == LOST
         assert bursting.max_burst_segments > 1
 
 

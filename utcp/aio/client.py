@@ -17,9 +17,10 @@ from typing import Any, Final, TypeVar
 
 from utcp import errors
 from utcp.aio import log
-from utcp.aio.driver import Driver, Owner
+from utcp.aio.driver import Driver
 from utcp.aio.hub import Hub
 from utcp.aio.override import override
+from utcp.aio.owner import Owner
 from utcp.aio.resolve import Info, check_proto, interleave, resolve, resolve_local
 from utcp.aio.tls import Handshake, client_tls
 from utcp.aio.transport import Transport

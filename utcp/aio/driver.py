@@ -19,6 +19,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from utcp.aio import log
+from utcp.aio.owner import ACKNOWLEDGED, Owner, unfinished
 from utcp.core import NEVER, Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from utcp.aio.server import Server
     from utcp.config import Config
 
-__all__ = ["Driver", "Owner", "is_abandoned"]
+__all__ = ["Driver"]
 
 # Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
 # More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
@@ -44,37 +45,8 @@ _LATE: Final = 10_000_000
 _CATCH_UP: Final = 64
 _MS: Final = 1_000_000
 _MALFORMED_LOG_NS: Final = 1_000_000_000
-
-# States in which the peer has acknowledged our FIN, and so everything written.
-_ACKNOWLEDGED: Final = frozenset((State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED))
 # States in which no byte has been taken from the application yet.
 _OPENING: Final = frozenset((State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED))
-
-
-def is_abandoned(conn: Connection) -> bool:
-    """Whether all bytes of both sides are delivered, and the peer's socket is gone already.
-
-    Then only the acknowledgment of our FIN lacks, and ICMP says that nobody is left to send it.
-    The connection itself goes on until its retries are used up (RFC 5927 §5.2), but nothing
-    depends on its outcome.
-    """
-    return (
-        conn.state is State.LAST_ACK and not conn.buffered and conn.soft_error == "port unreachable"
-    )
-
-
-class Owner:
-    """Whoever gets the news of a connection."""
-
-    __slots__ = ()
-
-    def on_events(self, events: int) -> None:
-        """Take the bits of `Connection.take_events()`."""
-        raise NotImplementedError
-
-    def on_shutdown(self) -> None:
-        """The loop ends: let the connection close, call nothing back."""
-        raise NotImplementedError
 
 
 class Driver:
@@ -200,32 +172,8 @@ class Driver:
             return
         self.running = self._heard = True
         self._flushed = False
-        recv = self._recv
-        receive = self._receive
-        deliver = self._deliver
-        sock = self.sock
-        budget = 1 if self._lone >= _LONE and self._lone % _LONE else _BUDGET
-        count = 0
-        sent = False
         try:
-            while count < budget:
-                length = recv()
-                if length < 0:
-                    if count == 0 or sock.has_errors:
-                        self._on_socket_errors()
-                        sent = False
-                    break
-                count += 1
-                if self.server is not None and sock.addr not in self.endpoint:
-                    self.endpoint.path_mtu = sock.path_mtu(sock.addr)
-                receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
-                deliver()
-                self._settle()
-                if sent := length <= _MESSAGE and not sock.stride:
-                    # Its answer need not wait until we have looked for more.
-                    self._transmit()
-            self._lone = self._lone + 1 if count == 1 else 0
-            if not sent:
+            if not self._take_in():
                 self._transmit()
             deadline = self._poll_timeout()
             if deadline < self._timer_at:
@@ -241,6 +189,35 @@ class Driver:
             self._log_malformed()
         if self.loose:
             self._let_go()
+
+    def _take_in(self) -> bool:
+        """Process some of the datagrams that are there. Returns whether what the last one caused
+        has left already."""
+        recv = self._recv
+        receive = self._receive
+        sock = self.sock
+        lone = self._lone
+        budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
+        count = 0
+        sent = False
+        while count < budget:
+            length = recv()
+            if length < 0:
+                if count == 0 or sock.has_errors:
+                    self._on_socket_errors()
+                    sent = False
+                break
+            count += 1
+            if self.server is not None and sock.addr not in self.endpoint:
+                self.endpoint.path_mtu = sock.path_mtu(sock.addr)
+            receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
+            self._deliver()
+            self._settle()
+            if sent := length <= _MESSAGE and not sock.stride:
+                # Its answer need not wait until we have looked for more.
+                self._transmit()
+        self._lone = lone + 1 if count == 1 else 0
+        return sent
 
     def _on_unowned(self, conn: Connection) -> None:
         """A connection without an owner: a new one for the server, or an orphan."""
@@ -311,7 +288,7 @@ class Driver:
             send = self._send
             endpoint = self.endpoint
             while (out := poll(monotonic_ns())) is not None:
-                result = send(out.addr, out.data, out.segment_size, out.tos)
+                result = send(out.addr, out.payload, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
                     break
                 if not endpoint.more_to_send:
@@ -336,7 +313,7 @@ class Driver:
         if out is None or self.closed:
             return
         try:
-            result = self._send(out.addr, out.data, out.segment_size, out.tos)
+            result = self._send(out.addr, out.payload, out.segment_size, out.tos)
             if result == WOULD_BLOCK:
                 return
             self._stuck = None
@@ -470,14 +447,14 @@ class Driver:
 
     def unfinished(self) -> tuple[bool, bool]:
         """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
-        return _unfinished(self.endpoint)
+        return unfinished(self.endpoint)
 
     def give_up(self) -> None:
         """Reset what is not finished, and close."""
         if self.closed:
             return
         for conn in self.endpoint.connections():
-            if conn.state not in _ACKNOWLEDGED:
+            if conn.state not in ACKNOWLEDGED:
                 conn.abort()
         self._flush_now()
         self.close()
@@ -507,11 +484,3 @@ def _catch_up(driver: Driver) -> None:
         driver._on_readable()
         if counters.datagrams_in == before:
             break
-
-
-def _unfinished(endpoint: Endpoint) -> tuple[bool, bool]:
-    states = [conn.state for conn in endpoint.connections() if not is_abandoned(conn)]
-    return (
-        any(state not in _ACKNOWLEDGED for state in states),
-        any(state is State.FIN_WAIT_2 for state in states),
-    )

@@ -13,9 +13,10 @@ from asyncio.transports import _FlowControlMixin
 from typing import TYPE_CHECKING, Any, cast
 
 from utcp.aio import log
-from utcp.aio.driver import Driver, Owner
+from utcp.aio.driver import Driver
 from utcp.aio.facade import StreamSocket
 from utcp.aio.override import override
+from utcp.aio.owner import Owner
 from utcp.aio.tls import is_ending
 from utcp.core import Connection
 

@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 
 from utcp import errors
 from utcp.aio import log
-from utcp.aio.driver import is_abandoned
 from utcp.aio.ending import Ending
 from utcp.aio.override import override
+from utcp.aio.owner import is_abandoned
 from utcp.core import Reason
 from utcp.core.events import ADVICE, CLOSED, EOF, FINISHED, READABLE, WRITABLE
 

@@ -13,6 +13,8 @@ from utcp.core.resets import Resets
 from utcp.core.sample import AckSample
 from utcp.core.secrets import Secrets
 from utcp.core.segment import Segment
+from utcp.core.state import Reason
+from utcp.core.teardown import finish
 from utcp.stats import Counters
 
 if TYPE_CHECKING:
@@ -80,3 +82,16 @@ class Agenda:
     def crowded(self) -> bool:
         """Whether more than half of the backlog is taken, as in a flood of SYNs."""
         return 2 * len(self.half_open) > self.backlog
+
+    def end_oldest(self, *, at_any_rate: bool) -> Connection | None:
+        """End the oldest passive connection in SYN-RECEIVED, if that is fair, and return it.
+
+        RFC 4987 §3.4: only when its first SYN-ACK has had its time, for the ACK of a younger one
+        may be on the way. `at_any_rate` is for a peer whose old connection is in TIME-WAIT: it has
+        proved its address, and no cookie could go on where the old connection left off.
+        """
+        oldest = next(iter(self.half_open))
+        if not oldest.snd.retries and not at_any_rate:
+            return None
+        finish(oldest, Reason.TIMED_OUT)
+        return oldest

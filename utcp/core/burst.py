@@ -27,6 +27,8 @@ _PACK_SEQ: Final = Struct(">I").pack
 _ACK_TIMESTAMPS: Final = Struct(">IIII")
 _WORD: Final = 0x5000 | ACK
 _OPTIONS_SHIFT: Final = 10
+_LARGE: Final = 4096
+"""Payload from which the kernel gathers segments at less cost than it takes to join them."""
 _ECT0: Final = 2  # RFC 3168 §5
 
 
@@ -67,11 +69,14 @@ def build(
         # RFC 9293 §3.9.1.2 (MUST-60, MUST-61): PSH on the last segment of what was written.
         word |= (PSH if payload else 0) | (FIN if end > data_end else 0)
         last_head = _HEAD.pack(word, window)
-    if not rest and count >= train.LEAST and (start & MASK32) + payload <= MASK32:
+    data: bytes | list[bytes | memoryview]
+    if size >= _LARGE and payload:
+        data = _cut(buffer, start, stop, size, head, last_head, tail)
+    elif not rest and count >= train.LEAST and (start & MASK32) + payload <= MASK32:
         view = _view(buffer, start, stop)
         data = train.pack(head, last_head, start & MASK32, tail, view, size, count)
     else:
-        data = _cut(buffer, start, stop, size, head, last_head, tail)
+        data = b"".join(_cut(buffer, start, stop, size, head, last_head, tail))
     tos = conn.dscp << 2
     if conn.ecn_ok and not resend and payload and not snd.probe_due:
         # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
@@ -79,6 +84,7 @@ def build(
         if snd.cwr_pending:
             # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
             snd.cwr_pending = False
+            data = data if isinstance(data, bytes) else b"".join(data)
             data = data[:1] + bytes((data[1] | CWR,)) + data[2:]
     if not resend and (rest or not payload):
         snd.small_end = end
@@ -102,11 +108,11 @@ def _cut(
     head: bytes,
     last_head: bytes,
     tail: bytes,
-) -> bytes:
+) -> list[bytes | memoryview]:
     """Segments of `size` bytes from `start` to `stop`, the last of which may be shorter and has
-    `last_head`; one without payload if there is none.
+    `last_head`; one without payload if there is none. In pieces.
 
-    The hot loop: for a train one call, per segment that is none one packed number, one slice, four
+    The hot loop: for a train one call, per segment that is none one packed number, one slice, two
     list entries.
     """
     pack = _PACK_SEQ
@@ -114,7 +120,7 @@ def _cut(
     parts: list[bytes | memoryview] = []
     # Without the last one.
     count = (stop - start - 1) // size if stop > start else 0
-    if count >= train.LEAST and (start & MASK32) + stop - start <= MASK32:
+    if count >= train.LEAST and size < _LARGE and (start & MASK32) + stop - start <= MASK32:
         pos += count * size
         view = _view(buffer, start, pos)
         parts.append(train.pack(head, head, start & MASK32, tail, view, size, count))
@@ -123,13 +129,13 @@ def _cut(
         if end >= stop:
             head = last_head
             end = stop
-        parts += (head, pack(pos & MASK32), tail)
+        parts.append(head + pack(pos & MASK32) + tail)
         while pos < end:
             piece = buffer.run(pos)[: end - pos]
             parts.append(piece)
             pos += len(piece)
         if pos >= stop:
-            return b"".join(parts)
+            return parts
 
 
 def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> None:

@@ -48,10 +48,8 @@ from utcp.core.state import (
     CLOSED,
     SYN_SENT,
     TIME_WAIT,
-    Reason,
     State,
 )
-from utcp.core.teardown import finish
 from utcp.core.timewait import TimeWait, TimeWaits
 from utcp.core.transmit import Transmit
 from utcp.stats import Counters
@@ -279,21 +277,20 @@ class Endpoint:
         pos = 0
         while pos < length and addr not in self._connections:
             end = min(pos + stride, length)
-            if self._unknown(now, addr, buf, pos, end):
-                pos = end
+            self.counters.segments_in += 1
+            status = self._segment.parse(buf, pos, end)
+            if status != segment.OK:
+                self.counters.not_ours += status == segment.NOT_OURS
+                self.counters.malformed += status == segment.MALFORMED
+            elif not self._unknown(now, addr, self._segment):
+                break
+            pos = end
         return pos
 
-    def _unknown(self, now: int, addr: Hashable, buf: memoryview, pos: int, end: int) -> bool:
-        """A datagram that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
+    def _unknown(self, now: int, addr: Hashable, seg: Segment) -> bool:
+        """A segment that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
         if there is a connection for it now."""
-        seg = self._segment
         counters = self.counters
-        counters.segments_in += 1
-        status = seg.parse(buf, pos, end)
-        if status != segment.OK:
-            counters.not_ours += status == segment.NOT_OURS
-            counters.malformed += status == segment.MALFORMED
-            return True
         old = self._time_waits.records.get(addr)
         if seg.flags & RST:
             counters.resets_in += 1
@@ -327,7 +324,7 @@ class Endpoint:
             agenda.reply(addr, self._cookies.answer(now, addr, seg, self.path_mtu, self._ipv6))
         else:
             if len(agenda.half_open) >= agenda.backlog:
-                oldest = _end_oldest(agenda.half_open, at_any_rate=old is not None)
+                oldest = agenda.end_oldest(at_any_rate=old is not None)
                 if oldest is None:
                     self.counters.connections_refused += 1
                     return
@@ -435,10 +432,8 @@ class Endpoint:
         at = self._deadlines.next()
         if self._memory.look_at < at:
             at = self._memory.look_at
-        records = self._time_waits.records
-        if records:
-            # The oldest comes first.
-            return min(at, next(iter(records.values())).expires_at)
+        for old in self._time_waits.records.values():
+            return min(at, old.expires_at)
         return at
 
     def handle_timeout(self, now: int) -> None:
@@ -501,17 +496,3 @@ class Endpoint:
             self._time_waits.keep(now, conn.addr, old)
             if conn.rcv.ack_now:
                 agenda.reply(conn.addr, old.ack(now))
-
-
-def _end_oldest(half_open: dict[Connection, None], *, at_any_rate: bool) -> Connection | None:
-    """End the oldest passive connection in SYN-RECEIVED, if that is fair.
-
-    RFC 4987 §3.4: only when its first SYN-ACK has had its time, for the ACK of a younger one may
-    be on the way. `at_any_rate` is for a peer whose old connection is in TIME-WAIT: it has proved
-    its address, and no cookie could go on where the old connection left off.
-    """
-    oldest = next(iter(half_open))
-    if not oldest.snd.retries and not at_any_rate:
-        return None
-    finish(oldest, Reason.TIMED_OUT)
-    return oldest

@@ -107,18 +107,12 @@ def _run(
     if total:
         if rcv.reassembly.starts or rcv.fin_seq >= 0 or conn.orphan or conn.state is CLOSE_WAIT:
             return pos
-        room = rcv.rcv_adv - seq
-        if end < length:
-            end = _gather(views, buf, pos, end, length, stride, room)
-            if not views:
-                return pos
-            count = len(views)
-            total = end - pos - count * _SIZE
-            last += total - len(views[-1])
-        elif total <= room:
-            views.append(buf[pos + _SIZE : end])
-        else:
+        end = _gather(views, buf, pos, end, length, stride, rcv.rcv_adv - seq)
+        if not views:
             return pos
+        count = len(views)
+        total = end - pos - count * _SIZE
+        last += total - len(views[-1])
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:
@@ -131,16 +125,22 @@ def _run(
     elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
     if views:
-        first = len(views[0])
-        if first > rcv.rcv_mss:
-            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
-        rcv.buffer.extend(views, total, True)
-        rcv.rcv_nxt = seq + total
-        rcv.total += total
-        conn.signal(events.READABLE)
-        if not conn.queued:
-            conn.touch()
+        _take(conn, views, total)
     return end
+
+
+def _take(conn: Connection, views: list[bytes | memoryview], total: int) -> None:
+    """What step 7 of RFC 9293 §3.10.7.4 does with the payload of a run, `total` bytes."""
+    rcv = conn.rcv
+    first = len(views[0])
+    if first > rcv.rcv_mss:
+        rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
+    rcv.buffer.extend(views, total, True)
+    rcv.rcv_nxt += total
+    rcv.total += total
+    conn.signal(events.READABLE)
+    if not conn.queued:
+        conn.touch()
 
 
 def _gather(
@@ -158,8 +158,12 @@ def _gather(
     The hot loop: for a train one call, per segment that is none one unpacking, one slice, one
     comparison for each field.
     """
-    word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
     size = end - pos - _SIZE
+    if end == length:
+        if size <= room:
+            views.append(buf[pos + _SIZE : end])
+        return end
+    word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
     count = (length - pos) // stride
     if count >= train.LEAST and size >= train.LEAST_PAYLOAD and size * count <= room:
         views += train.unpack(buf, pos, stride, count)

@@ -22,13 +22,22 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from utcp.core.records import LOST, NONE_AGAIN, NOTHING, REPEATED, RESENT, SACKED, Burst, Records
+from utcp.core.records import (
+    COMPACT_AT,
+    LOST,
+    NONE_AGAIN,
+    NOTHING,
+    REPEATED,
+    RESENT,
+    SACKED,
+    Burst,
+    Records,
+)
 from utcp.core.sample import AckSample
 from utcp.core.scoreboard import Scoreboard
 
 __all__ = ["LOST", "NOTHING", "REPEATED", "RESENT", "SACKED", "Burst", "Flight"]
 
-_COMPACT_AT: Final = 256
 _SPARE_RECORDS: Final = 64
 _MS: Final = 1_000_000
 
@@ -99,7 +108,7 @@ class Flight(Records):
                 # RFC 8985 §6.2 step 3: there is a SACK above what arrives only now.
                 self.reordering_seen = True
         self._head = i
-        if i == n or (i >= _COMPACT_AT and i << 1 >= n):
+        if i == n or (i >= COMPACT_AT and i << 1 >= n):
             # An idle connection holds no memory here, a busy one no more than twice its need.
             del bursts[:i], self._starts[:i]
             self._head = 0
@@ -109,55 +118,6 @@ class Flight(Records):
         if self.dup_bytes:
             # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
             sample.delivered -= self._deflate(sample.acked)
-
-    def ack_plain(self, una: int, now: int, sample: AckSample) -> bool:
-        """Take a cumulative acknowledgment of something, up to `una`, if no record that it covers
-        bears a mark and none is SACKed.
-
-        Returns whether that is so; if not, nothing is done. As `ack`, but resets `sample` itself.
-        """
-        bursts = self._bursts
-        n = len(bursts)
-        i = self._head
-        while True:
-            burst = bursts[i]
-            if burst.marks:
-                return False
-            if burst.end >= una:
-                break
-            i += 1
-        if self.sacked_bytes or self.dup_bytes:
-            return False
-        if sample.used:
-            sample.reset(now)
-            sample.used = False
-        sample.now = now
-        sample.prior_in_flight = self.pipe
-        sample.orig = old = self.una
-        sample.acked = sample.delivered = acked = una - old
-        sample.newest_at = sent_at = burst.sent_at
-        sample.rtt_ns = now - sent_at
-        self.una = sample.newest_end = una
-        self.pipe = sample.in_flight = self.pipe - acked
-        if burst.end > una:
-            burst.start = self._starts[i] = una
-        else:
-            i += 1
-        if i == n:
-            bursts.clear()
-            self._starts.clear()
-            self._head = 0
-            # What has been sent again has been acknowledged as well.
-            if self._again is not NONE_AGAIN:
-                self._again = NONE_AGAIN
-            if self._waiting:
-                self._waiting.clear()
-        elif i >= _COMPACT_AT and i << 1 >= n:
-            del bursts[:i], self._starts[:i]
-            self._head = 0
-        else:
-            self._head = i
-        return True
 
     def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:
         """Take the SACK blocks of an ACK, in its order, after `ack`.

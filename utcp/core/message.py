@@ -40,25 +40,15 @@ def send(conn: Connection, now: int) -> Transmit | None:
     loss = snd.loss
     at = conn.timers.at
     mss = snd.mss
-    if (
-        size > mss
-        or size <= 0
-        or size > snd.snd_wnd
-        or snd.cork
-        or snd.probe_due
-        or snd.tail_probe_due
-        or snd.hold_until > now
-        # RFC 5681 §4.1: the congestion window may be stale.
-        or now - snd.last_sent_at > rtt.rto_ns
-        or snd.cwr_pending
-        or snd.pacer.on
-        or held.starts
-        or held.duplicated
-        or loss.state
-        or loss.watch
-        # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
-        or (conn.keepalive_on and at[KEEPALIVE] == NEVER)
-    ):
+    if size > mss or size <= 0 or size > snd.snd_wnd or snd.probe_due or snd.tail_probe_due:
+        return None
+    if snd.cork or snd.pacer.on or snd.cwr_pending or snd.hold_until > now:
+        return None
+    if held.starts or held.duplicated or loss.state or loss.watch:
+        return None
+    # RFC 5681 §4.1: the congestion window may be stale. RFC 9293 §3.8.4 (MUST-24): the application
+    # has turned keepalive on.
+    if now - snd.last_sent_at > rtt.rto_ns or (conn.keepalive_on and at[KEEPALIVE] == NEVER):
         return None
     rcv_nxt = rcv.rcv_nxt
     data = _HEADER.pack(

@@ -116,7 +116,7 @@ def _paced(
     rate = control.pacing_rate or pacing_rate(control.cwnd, _pacing_rtt_ns(conn), slow_start)
     most = snd.pacer.burst(rate, snd.smss - burst.options_size(conn))
     out = burst.build(conn, now, start, min(end, start + most), max_bytes, max_segments)
-    snd.pacer.sent(now, len(out.data), rate)
+    snd.pacer.sent(now, len(out), rate)
     return out
 
 

@@ -26,6 +26,9 @@ NOTHING: Final = (-1, -1)
 # Takes nothing in. A deque of its own would be a tenth of what an idle connection weighs.
 NONE_AGAIN: Final[deque[tuple[int, int, int]]] = deque(maxlen=0)
 
+COMPACT_AT: Final = 256
+"""Dead records at the front of the lists before they are cut off."""
+
 _RESEND_LIMIT: Final = 65_535
 
 
@@ -106,6 +109,56 @@ class Records:
         self._starts.append(start)
         self.nxt = end
         self.pipe += end - start
+
+    def ack_plain(self, una: int, now: int, sample: AckSample) -> bool:
+        """Take a cumulative acknowledgment of something, up to `una`, if no record that it covers
+        bears a mark and none is SACKed.
+
+        Returns whether that is so; if not, nothing is done. As `Flight.ack`, but resets `sample`
+        itself.
+        """
+        bursts = self._bursts
+        n = len(bursts)
+        i = self._head
+        while True:
+            burst = bursts[i]
+            if burst.marks:
+                return False
+            if burst.end >= una:
+                break
+            i += 1
+        if self.sacked_bytes or self.dup_bytes:
+            return False
+        if sample.used:
+            sample.reset(now)
+            sample.used = False
+        sample.now = now
+        sample.prior_in_flight = self.pipe
+        sample.orig = old = self.una
+        sample.acked = sample.delivered = acked = una - old
+        sample.newest_at = sent_at = burst.sent_at
+        sample.rtt_ns = now - sent_at
+        self.una = sample.newest_end = una
+        self.pipe = sample.in_flight = self.pipe - acked
+        if burst.end > una:
+            burst.start = self._starts[i] = una
+        else:
+            i += 1
+        if i == n:
+            bursts.clear()
+            self._starts.clear()
+            self._head = 0
+            # What has been sent again has been acknowledged as well.
+            if self._again is not NONE_AGAIN:
+                self._again = NONE_AGAIN
+            if self._waiting:
+                self._waiting.clear()
+        elif i >= COMPACT_AT and i << 1 >= n:
+            del bursts[:i], self._starts[:i]
+            self._head = 0
+        else:
+            self._head = i
+        return True
 
     def next_lost(self, limit: int = _RESEND_LIMIT) -> tuple[int, int]:
         """The first range that is lost and not yet retransmitted, or (-1, -1).

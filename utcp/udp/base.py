@@ -76,6 +76,8 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 _LINK_LOCAL: Final = b"\xfe\x80"
 _MAX_PENDING: Final = 64  # reports kept for a caller who does not ask for them
 
+Data: TypeAlias = bytes | bytearray | memoryview
+Pieces: TypeAlias = "list[bytes | memoryview] | tuple[bytes | memoryview, ...]"
 _Option: TypeAlias = tuple[int, int, int]  # level, name, value
 _Cmsg: TypeAlias = tuple[int, int, bytes]  # level, type, data
 
@@ -235,12 +237,11 @@ class UdpSocket:
         """
         raise NotImplementedError
 
-    def send(
-        self, addr: Address, data: bytes | bytearray | memoryview, segment_size: int, tos: int
-    ) -> int:
+    def send(self, addr: Address, data: Data | Pieces, segment_size: int, tos: int) -> int:
         """Send the datagrams in `data` to `addr`, which a connected socket ignores.
 
-        Each datagram is `segment_size` bytes long, the last may be shorter; 0 means a single
+        `data` may be in pieces, a list or tuple, which are sent as if they were joined. Each
+        datagram is `segment_size` bytes long, the last may be shorter; 0 means a single
         one. `tos` is the byte of the IP header, DSCP and ECN. A burst has at most
         `max_burst_bytes` and `max_burst_segments`.
         Returns SENT, WOULD_BLOCK, TOO_BIG or LOST. Raises OSError only if the socket is closed
@@ -323,9 +324,7 @@ class UdpSocket:
 
     # -- for subclasses -------------------------------------------------------------------------
 
-    def _transmit(
-        self, addr: Address, data: bytes | bytearray | memoryview, ancillary: Sequence[_Cmsg]
-    ) -> None:
+    def _transmit(self, addr: Address, data: Data, ancillary: Sequence[_Cmsg]) -> None:
         """Make the system call that sends. Raises OSError."""
         raise NotImplementedError
 
@@ -356,9 +355,7 @@ class UdpSocket:
         self._network_error(code)
         return -1
 
-    def _send_one(
-        self, addr: Address, data: bytes | bytearray | memoryview, ancillary: Sequence[_Cmsg]
-    ) -> int:
+    def _send_one(self, addr: Address, data: Data, ancillary: Sequence[_Cmsg]) -> int:
         try:
             self._transmit(addr, data, ancillary)
         except BlockingIOError:
@@ -370,7 +367,7 @@ class UdpSocket:
     def _send_each(
         self,
         addr: Address,
-        data: bytes | bytearray | memoryview,
+        data: Data,
         segment_size: int,
         ancillary: Sequence[_Cmsg],
     ) -> int:
@@ -391,7 +388,7 @@ class UdpSocket:
         self,
         error: OSError,
         addr: Address,
-        data: bytes | bytearray | memoryview,
+        data: Data,
         ancillary: Sequence[_Cmsg],
     ) -> int:
         """Repeat a send that may only have met an older, pending error.

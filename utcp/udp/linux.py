@@ -26,8 +26,10 @@ from utcp.udp.base import (
     SENT,
     WOULD_BLOCK,
     Address,
+    Data,
     ErrorReport,
     Path,
+    Pieces,
     UdpSocket,
     set_option,
 )
@@ -148,10 +150,10 @@ class LinuxUdpSocket(UdpSocket):
             self.addr = addr
         return length
 
-    def send(
-        self, addr: Address, data: bytes | bytearray | memoryview, segment_size: int, tos: int
-    ) -> int:
+    def send(self, addr: Address, data: Data | Pieces, segment_size: int, tos: int) -> int:
         """Send a burst with one system call; see `UdpSocket.send`."""
+        if type(data) is not bytes and isinstance(data, list | tuple):
+            return self._send_pieces(addr, data, segment_size, tos)
         if len(data) <= segment_size:
             segment_size = 0
         elif self.max_burst_segments == 1:
@@ -169,11 +171,41 @@ class LinuxUdpSocket(UdpSocket):
         except BlockingIOError:
             return WOULD_BLOCK
         except OSError as error:
-            code = self._try_again(error, addr, data, ancillary)
-            if segment_size and code in _GSO_REFUSED:
-                return self._without_gso(addr, data, segment_size, tos)
-            return self._outcome(code, addr)
+            return self._failed(error, addr, data, segment_size, tos, ancillary)
         return SENT
+
+    def _send_pieces(self, addr: Address, pieces: Pieces, segment_size: int, tos: int) -> int:
+        """Have the kernel gather the burst, which saves copying it once more."""
+        if sum(map(len, pieces)) <= segment_size:
+            segment_size = 0
+        elif self.max_burst_segments == 1:
+            return self.send(addr, b"".join(pieces), segment_size, tos)
+        ancillary = self._ancillary(addr, segment_size, tos)
+        try:
+            if self._connected:
+                self._sock.sendmsg(pieces, ancillary)
+            else:
+                self._sock.sendmsg(pieces, ancillary, 0, self.remote(addr))
+        except BlockingIOError:
+            return WOULD_BLOCK
+        except OSError as error:
+            return self._failed(error, addr, b"".join(pieces), segment_size, tos, ancillary)
+        return SENT
+
+    def _failed(
+        self,
+        error: OSError,
+        addr: Address,
+        data: Data,
+        segment_size: int,
+        tos: int,
+        ancillary: Sequence[tuple[int, int, bytes]],
+    ) -> int:
+        """Make the best of a burst that was not sent, and return what `send` returns."""
+        code = self._try_again(error, addr, data, ancillary)
+        if segment_size and code in _GSO_REFUSED:
+            return self._without_gso(addr, data, segment_size, tos)
+        return self._outcome(code, addr)
 
     def errors(self) -> list[ErrorReport]:
         """Drain the error queue; see `UdpSocket.errors`."""
@@ -314,7 +346,7 @@ class LinuxUdpSocket(UdpSocket):
     def _transmit(
         self,
         addr: Address,
-        data: bytes | bytearray | memoryview,
+        data: Data,
         ancillary: Sequence[tuple[int, int, bytes]],
     ) -> None:
         if self._connected:
@@ -322,9 +354,7 @@ class LinuxUdpSocket(UdpSocket):
         else:
             self._sock.sendmsg((data,), ancillary, 0, self.remote(addr))
 
-    def _without_gso(
-        self, addr: Address, data: bytes | bytearray | memoryview, segment_size: int, tos: int
-    ) -> int:
+    def _without_gso(self, addr: Address, data: Data, segment_size: int, tos: int) -> int:
         """Send a burst that the kernel refused, and learn whether GSO was the reason.
 
         It is not if the datagrams fail one by one as well: older kernels answer EINVAL where

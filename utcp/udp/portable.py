@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from utcp.udp.base import Address, UdpSocket, set_option
+from utcp.udp.base import Address, Data, Pieces, UdpSocket, set_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +48,10 @@ class PortableUdpSocket(UdpSocket):
             return self._recv_failed(error)
         return length
 
-    def send(
-        self, addr: Address, data: bytes | bytearray | memoryview, segment_size: int, tos: int
-    ) -> int:
+    def send(self, addr: Address, data: Data | Pieces, segment_size: int, tos: int) -> int:
         """Send the datagrams one by one; see `UdpSocket.send`."""
+        if isinstance(data, list | tuple):
+            data = b"".join(data)
         if tos != self._tos:
             self._set_tos(tos)
         if len(data) > segment_size:

@@ -77,7 +77,7 @@ FLOODS: Final = (
     ),
     Mutation(
         "a peer in TIME-WAIT goes first",
-        ENDPOINT,
+        AGENDA,
         "not oldest.snd.retries and not at_any_rate",
         "not oldest.snd.retries",
         (f"{FLOOD}::test_a_peer_in_time_wait_goes_before_the_oldest_handshake",),
@@ -205,8 +205,8 @@ FLOODS: Final = (
     Mutation(
         "what is not read counts",
         ENDPOINT,
-        "if conn.rcv.buffer.settle():",
-        "if conn.rcv.buffer.settle() and False:",
+        "conn.rcv.buffer.settle():",
+        "conn.rcv.buffer.settle() and False:",
         (f"{LIMITS}::test_a_connection_that_is_over_is_not_counted",),
     ),
     Mutation(
