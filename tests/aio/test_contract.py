@@ -125,7 +125,7 @@ async def test_what_connection_made_has_scheduled_runs_before_data_comes(tcp_ove
             super().data_received(data)
             calls.append("data")
 
-    made: list[Any] = []
+    made: list[Eager] = []
 
     def factory() -> Eager:
         made.append(Eager())
@@ -158,7 +158,7 @@ async def test_pausing_in_connection_made(tcp_over_udp: Net, paused: bool) -> No
                 self.transport.resume_reading()
                 assert self.transport.is_reading()
 
-    made: list[Any] = []
+    made: list[Late] = []
 
     def factory() -> Late:
         made.append(Late())
