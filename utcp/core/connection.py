@@ -158,8 +158,8 @@ class Connection:
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
-        self.orphan = False  # the application has called close()
-        self.await_data = False  # ACKs wait for what is written first: see `acknowledge`
+        # The application has called close(); an ACK waits for it: see `acknowledge`.
+        self.orphan = self.await_data = False
         # In the queues of the agenda for what is to be sent, and for news.
         self.queued = self.announced = False
         self._events = 0
