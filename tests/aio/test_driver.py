@@ -161,7 +161,7 @@ async def test_a_descriptor_closed_behind_our_back_ends_its_connections(net: Net
         assert "failed" in contexts[0]["message"]
         assert isinstance(protocol.exc, ConnectionAbortedError)
         for one in transport._driver.hub.drivers:
-            for owner in one.owners():
+            for owner in list(one._owners.values()):
                 owner.abort()
 
 

@@ -127,7 +127,7 @@ async def test_a_client_in_time_wait_keeps_only_a_record(net: Net) -> None:
         await until(lambda: any(driver.endpoint.time_wait_count for driver in hub().drivers))
         client = next(driver for driver in hub().drivers if driver.client_key is not None)
         await until(lambda: not client.endpoint.connections())
-        assert not client.owners()
+        assert not client._owners
     forget_all()
 
 

@@ -198,10 +198,10 @@ def test_a_late_timer_looks_at_what_has_come(factory: Any, monkeypatch: pytest.M
         writer.write(b"hello")
         assert driver.endpoint.poll_timeout() < NEVER
         assert select.select([driver.fd], [], [], 20)[0], "no answer has come"
-        for module in ("driver", "hub"):
+        for module in ("alarm", "driver", "hub"):
             later = f"utcp.aio.{module}.monotonic_ns"
             monkeypatch.setattr(later, lambda: time.monotonic_ns() + 5 * SECOND)
-        driver._on_timer()
+        driver._alarm._fire(driver._on_alarm)
         counters = writer.get_extra_info("counters")
         assert counters.timeouts == counters.retransmitted_segments == 0
         assert await reader.readexactly(5) == b"hello"

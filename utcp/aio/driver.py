@@ -2,7 +2,7 @@
 
     readable    recv -> endpoint.receive -> news to the owners -> settle;  a few of them, then flush
     flush       poll_transmit -> send, until there is nothing to send;  then the timer
-    timer       one call_later, only ever moved earlier; firing early or late is harmless
+    alarm       a deadline of the endpoint has passed
 
 What protocols write while the driver runs leaves with the flush at the end of the wake-up. What
 is written at other times leaves at once if it is the first since the driver last ran, else with
@@ -19,8 +19,9 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from utcp.aio import log
-from utcp.aio.owner import ACKNOWLEDGED, Owner, unfinished
-from utcp.core import NEVER, Connection, Endpoint, State, Transmit
+from utcp.aio.alarm import Alarm
+from utcp.aio.owner import ACKNOWLEDGED, Owner
+from utcp.core import Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -43,7 +44,6 @@ _MESSAGE: Final = 1200
 # how many wake-ups' worth of datagrams are then looked at before time-outs are believed.
 _LATE: Final = 10_000_000
 _CATCH_UP: Final = 64
-_MS: Final = 1_000_000
 _MALFORMED_LOG_NS: Final = 1_000_000_000
 # States in which no byte has been taken from the application yet.
 _OPENING: Final = frozenset((State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED))
@@ -58,6 +58,7 @@ class Driver:
 
     __slots__ = (
         "__weakref__",
+        "_alarm",
         "_counters",
         "_flushed",
         "_heard",
@@ -77,8 +78,6 @@ class Driver:
         "_settle",
         "_soon",
         "_stuck",
-        "_timer",
-        "_timer_at",
         "_unsettled",
         "client_key",
         "closed",
@@ -108,12 +107,11 @@ class Driver:
         self._loop = loop = hub.loop
         self._owners: dict[Connection, Owner] = {}
         self._flushed = False
-        self._heard = False  # since the timer last fired
+        self._heard = False  # since the alarm last called
         self._lone = 0  # wake-ups in a row that brought one datagram
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
+        self._alarm = Alarm(loop)
         self._counters = endpoint.counters
         self._malformed = 0
         self._malformed_at = 0
@@ -161,10 +159,6 @@ class Driver:
         """The peer's address of a connection."""
         return self.sock.remote(cast("Any", conn.addr))
 
-    def owners(self) -> list[Owner]:
-        """Whoever has a connection here."""
-        return list(self._owners.values())
-
     # -- datagrams in ---------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
@@ -176,8 +170,8 @@ class Driver:
             if not self._take_in():
                 self._transmit()
             deadline = self._poll_timeout()
-            if deadline < self._timer_at:
-                self._set_timer(deadline)
+            if deadline < self._alarm.at:
+                self._alarm.set(deadline, self._on_alarm)
         except OSError as exc:
             self._on_broken(exc)
         finally:
@@ -279,8 +273,8 @@ class Driver:
         """Send all that may be sent now, then set the timer."""
         self._transmit()
         deadline = self._poll_timeout()
-        if deadline < self._timer_at:
-            self._set_timer(deadline)
+        if deadline < self._alarm.at:
+            self._alarm.set(deadline, self._on_alarm)
 
     def _transmit(self) -> None:
         if self._stuck is None:
@@ -356,20 +350,9 @@ class Driver:
         if not self.closed:
             self.wake_up()
 
-    # -- the timer ------------------------------------------------------------------------------
+    # -- time and turns of the loop -----------------------------------------------------------
 
-    def _set_timer(self, deadline: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        # Whole milliseconds, rounded up: what libuv rounds down would fire early, again and again.
-        delay_ms = max(0, -((monotonic_ns() - deadline) // _MS))
-        self._timer_at = deadline
-        self._timer = self._loop.call_later(delay_ms / 1000, self._on_timer)
-
-    def _on_timer(self) -> None:
-        late_ns = monotonic_ns() - self._timer_at
-        self._timer = None
-        self._timer_at = NEVER
+    def _on_alarm(self, late_ns: int) -> None:
         if late_ns > _LATE:
             _catch_up(self)
         if self.closed:
@@ -433,21 +416,13 @@ class Driver:
         if self.server is not None:
             self.endpoint.unlisten()
             self.server = None
-        for owner in self.owners():
+        for owner in list(self._owners.values()):
             owner.on_shutdown()
         for conn in self.endpoint.connections():
             if conn.state in _OPENING:
                 conn.abort()
         self.loose = True
         self.soon()
-
-    def handlers(self) -> set[asyncio.Task[None]]:
-        """The tasks that serve connections of the server."""
-        return self.server.handlers if self.server is not None else set()
-
-    def unfinished(self) -> tuple[bool, bool]:
-        """Whether something written, or a FIN, is not acknowledged; whether a peer's FIN lacks."""
-        return unfinished(self.endpoint)
 
     def give_up(self) -> None:
         """Reset what is not finished, and close."""
@@ -468,9 +443,7 @@ class Driver:
         if self._stuck is not None:
             self._stuck = None
             self._loop.remove_writer(self.fd)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.cancel()
         self.sock.close()
         self.hub.remove(self)
 

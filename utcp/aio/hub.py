@@ -27,6 +27,7 @@ from time import monotonic_ns
 from typing import Any, Final
 
 from utcp.aio.driver import Driver
+from utcp.aio.owner import unfinished
 from utcp.config import Config
 from utcp.core import Endpoint
 from utcp.udp import UdpSocket
@@ -141,7 +142,7 @@ class Hub:
         if not hard:
             return False
         for driver in self._pool:
-            if not driver.unfinished()[0]:
+            if not unfinished(driver.endpoint)[0]:
                 driver.give_up()
                 return True
         return False
@@ -193,7 +194,8 @@ class Hub:
         self.closing = True
         start = loop.time()
         try:
-            handlers = [task for driver in self.drivers for task in driver.handlers()]
+            servers = [driver.server for driver in self.drivers if driver.server is not None]
+            handlers = [task for server in servers for task in server.handlers]
             for driver in list(self.drivers):
                 driver.shut_down()
             if handlers:
@@ -218,7 +220,7 @@ class Hub:
         """The time until which it is worth waiting, in the loop's seconds."""
         until = 0.0
         for driver in self.drivers:
-            ours, theirs = driver.unfinished()
+            ours, theirs = unfinished(driver.endpoint)
             if ours:
                 until = max(until, start + driver.config.linger)
             elif theirs:
