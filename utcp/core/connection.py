@@ -162,7 +162,6 @@ class Connection:
         self.orphan = self.await_data = False
         # In the queues of the agenda for what is to be sent, and for news.
         self.queued = self.announced = False
-        self._events = 0
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
@@ -175,7 +174,7 @@ class Connection:
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
-        self.keepalive_probes = self.last_heard_at = 0
+        self._events = self.keepalive_probes = self.last_heard_at = 0
         self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
