@@ -1,7 +1,7 @@
 """Config: every knob of a connection, with its default, its unit and the RFC it comes from.
 
 A `Config` is frozen and checked once, when it is made. Times are given in seconds, as floats or
-ints, and sizes in bytes; the core reads the `*_ns` properties, which are whole nanoseconds.
+ints, and sizes in bytes; the core asks `ns` for whole nanoseconds.
 """
 
 from __future__ import annotations
@@ -148,13 +148,19 @@ class Config:
     """Bytes in the buffers of all connections of an endpoint, sent, unsent and received, from which
     on it accepts no connection and lets windows and buffers shrink (Linux's tcp_mem)."""
 
+    _ns: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False)
+    """The durations in nanoseconds, worked out once: they are read for every connection."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_ns", {})
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"{name} must be a number, not {type(value).__name__}")
             if math.isnan(value) or not low <= value <= high:
                 raise ValueError(f"{name} must be between {low:g} and {high:g}, not {value!r}")
+            if isinstance(low, float):
+                self._ns[name] = round(value * _NS)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
@@ -174,8 +180,7 @@ class Config:
 
     def ns(self, name: str) -> int:
         """The duration called `name`, in whole nanoseconds."""
-        seconds: float = getattr(self, name)
-        return round(seconds * _NS)
+        return self._ns[name]
 
 
 def _check_congestion_control(control: object) -> None:

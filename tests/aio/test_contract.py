@@ -87,6 +87,10 @@ async def test_an_interrupt_in_a_callback_is_not_swallowed(tcp_over_udp: Net) ->
     async with net.serving(making(made)) as addr:
         pair = await connect(net, addr, made)
         driver = pair.server.transport._driver
+        # The first turn, in which nothing is read, is over then.
+        pair.client.transport.write(b"before")
+        await until(lambda: pair.server.received == b"before")
+        pair.server.received.clear()
 
         def interrupted(data: bytes) -> None:
             raise SystemExit(3)
@@ -102,6 +106,76 @@ async def test_an_interrupt_in_a_callback_is_not_swallowed(tcp_over_udp: Net) ->
         await until(lambda: pair.server.received == b"more")
         await finish(pair.client)
         await pair.server.lost
+
+
+async def test_what_connection_made_has_scheduled_runs_before_data_comes(tcp_over_udp: Net) -> None:
+    """As with asyncio's own transports: a task that starts TLS gets the first byte of it."""
+    net = tcp_over_udp
+    calls: list[str] = []
+
+    class Eager(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            calls.append("made")
+            asyncio.get_running_loop().call_soon(calls.append, "scheduled")
+            self.transport.write(b"data")
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            calls.append("data")
+
+    made: list[Eager] = []
+
+    def factory() -> Eager:
+        made.append(Eager())
+        return made[-1]
+
+    async with net.serving(factory) as addr:
+        # The client writes in connection_made as well, so that its data comes with its ACK.
+        _, client = await net.create_connection(Eager, addr)
+        await until(lambda: client.received and made and made[0].received)
+        assert calls.count("data") == 2
+        assert calls.index("data") > calls.index("scheduled")
+        first = calls.index("data")
+        assert calls[:first].count("scheduled") == calls[:first].count("made")
+        client.transport.close()
+        await client.lost
+        await made[0].lost
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_pausing_in_connection_made(tcp_over_udp: Net, paused: bool) -> None:
+    net = tcp_over_udp
+
+    class Late(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            assert self.transport.is_reading()
+            self.transport.pause_reading()
+            assert not self.transport.is_reading()
+            if not paused:
+                self.transport.resume_reading()
+                assert self.transport.is_reading()
+
+    made: list[Late] = []
+
+    def factory() -> Late:
+        made.append(Late())
+        return made[-1]
+
+    async with net.serving(factory) as addr:
+        _, client = await net.create_connection(Recorder, addr)
+        client.transport.write(b"data")
+        await until(lambda: made)
+        if paused:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not made[0].received
+            made[0].transport.resume_reading()
+        await until(lambda: made[0].received == b"data")
+        client.transport.close()
+        await client.lost
+        await made[0].lost
 
 
 async def test_a_group_of_tasks_of_which_one_fails(net: Net) -> None:

@@ -400,7 +400,7 @@ def test_the_clock_of_the_timestamps_where_it_wraps() -> None:
         net.now += MS
         (view,) = net.forged(b, "C", FORGED)
         assert view.timestamps is not None
-        conn_clock = net.now // MS + b._secrets.timestamp_offset("C") & 0xFFFF_FFFF
+        conn_clock = net.now // MS + b._secrets.numbers(0, "C")[1] & 0xFFFF_FFFF
         assert 0 <= (conn_clock - view.timestamps[0]) & 0xFFFF_FFFF < 64
 
 

@@ -233,6 +233,26 @@ def test_window_scale_is_at_most_14() -> None:
     assert parse(with_options(bytes.fromhex("010303ff"))).wscale == 14
 
 
+@pytest.mark.parametrize(
+    "usual", ["020405b40402080a0102030405060708010303ff", "0101080a0102030405060708"]
+)
+@given(at=st.integers(0, 19), byte=st.integers(0, 255))
+def test_options_that_lie_nearly_as_usual(usual: str, at: int, byte: int) -> None:
+    area = bytearray.fromhex(usual)
+    area[at % len(area)] = byte
+    known, other = Segment(), Segment()
+    # With something in front of them they are read one by one.
+    shifted = with_options(b"\1\1\1\1" + area)
+    verdict = other.parse(shifted, 0, len(shifted))
+    data = with_options(bytes(area))
+    assert known.parse(data, 0, len(data)) == verdict
+    if verdict == OK:
+        for name in ("mss", "wscale", "sack_permitted", "has_timestamps", "sack32"):
+            assert getattr(known, name) == getattr(other, name)
+        if known.has_timestamps:
+            assert (known.ts_val, known.ts_ecr) == (other.ts_val, other.ts_ecr)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_sack_blocks(count: int) -> None:
     blocks = [(10 * n, 10 * n + 5) for n in range(count)]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from utcp.core import cc
 from utcp.core.rtt import RttEstimator
+from utcp.core.sample import AckSample
 from utcp.core.sender import MIN_MSS, Sender
 
 ISS = 1000
@@ -19,7 +20,7 @@ def sender(
 ) -> Sender:
     """Open, nothing in flight, `queued` bytes written."""
     rtt = RttEstimator(10**9, 2 * 10**8, 120 * 10**9)
-    snd = Sender(ISS, MSS, rtt, cc.create("reno", MSS, 10), nodelay)
+    snd = Sender(ISS, MSS, rtt, cc.create("reno", MSS, 10), AckSample(), nodelay)
     snd.snd_una = snd.snd_nxt = ISS + 1
     snd.flight.una = snd.flight.nxt = ISS + 1
     snd.update_window(1, ISS + 1, wnd)

@@ -60,6 +60,7 @@ async def create_connection(
     `sock` may be a connected UDP socket, which then belongs to the transport. `config` is a
     `utcp.Config`. Blocks until the connection is established, with `ssl` until the TLS handshake
     is done, and then returns the transport and the protocol, whose connection_made was called.
+    The peer learns of it with what is written then, or in the next turn of the loop.
     The transport is a `utcp.Transport`, or with `ssl` the standard library's TLS over one.
     Cancelling leaves nothing behind.
 

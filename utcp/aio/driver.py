@@ -348,7 +348,7 @@ class Driver:
     def _on_soon(self) -> None:
         self._soon = False
         if not self.closed:
-            self._wake_up()
+            self.wake_up()
 
     # -- time and turns of the loop -----------------------------------------------------------
 
@@ -361,9 +361,9 @@ class Driver:
         if not self._heard:
             self._rearm()
         self._heard = False
-        self._wake_up()
+        self.wake_up()
 
-    def _wake_up(self) -> None:
+    def wake_up(self) -> None:
         """A wake-up that brings no datagrams."""
         self.running = True
         self._flushed = False

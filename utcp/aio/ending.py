@@ -55,6 +55,7 @@ class Ending(_FlowControlMixin, Owner):
         "_protocol",
         "_resuming",
         "_server",
+        "_starting",
     )
 
     # asyncio's start_tls asks for this, and then calls _force_close.
@@ -80,7 +81,8 @@ class Ending(_FlowControlMixin, Owner):
         self._driver = driver
         self._conn = conn
         self._server = server
-        self._paused = False
+        # Nothing is read before the turn of the loop after connection_made.
+        self._paused = self._starting = True
         self._closing = False  # close() or abort() was called, or it came to the same
         self._lost = False  # connection_lost was called or is scheduled
         self._lost_writes = 0
@@ -195,8 +197,9 @@ class Ending(_FlowControlMixin, Owner):
     def _call_connection_lost(self) -> None:
         exc = self._exc
         self._exc = None
-        how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
-        log.event("info", "closed", self.sockname, self.peername, **how)
+        if log.heard("info"):
+            how = {} if exc is None else {"error": str(exc) or type(exc).__name__}
+            log.event("info", "closed", self.sockname, self.peername, **how)
         self._driver.disown(self._conn)
         sock = self._extra.get("socket")
         if sock is not None:

@@ -103,6 +103,7 @@ class Hub:
             )
             # The kernel reports twice the size and charges each datagram its bookkeeping.
             endpoint.burst_capacity = sock.rcvbuf // 2
+            endpoint.await_data = True
             endpoint.max_burst_bytes = sock.max_burst_bytes
             endpoint.max_burst_segments = sock.max_burst_segments
             return Driver(self, sock, endpoint, config)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-__all__ = ["event"]
+__all__ = ["event", "heard"]
 
 _STDLIB: Final = logging.getLogger("utcp")
 _STDLIB.addHandler(logging.NullHandler())
@@ -24,6 +24,11 @@ _QUIET: Final = structlog.wrap_logger(
 
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+def heard(level: str) -> bool:
+    """Whether anybody listens, for callers whose details take time to find out."""
+    return structlog.is_configured() or _STDLIB.isEnabledFor(_LEVELS[level])
 
 
 def event(level: str, name: str, local: Any, peer: Any = None, **details: object) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Info", "check_proto", "interleave", "resolve", "resolve_local"]
 
@@ -73,10 +74,17 @@ def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
         return None
     if port is None or port in {"", b""}:
         port = 0
-    # RFC 4007 §11: the zone of a link-local address. uvloop's getaddrinfo loses it.
-    address, percent, zone = host.partition("%")
+    if not isinstance(port, int | str | bytes):
+        return None
+    # What number an interface has can change.
+    return _numeric(host, port, family) if "%" in host else _known(host, port, family)
+
+
+def _numeric(host: str, port: Any, family: int) -> Info | None:
     with contextlib.suppress(TypeError, ValueError):
         number = int(port)
+        # RFC 4007 §11: the zone of a link-local address. uvloop's getaddrinfo loses it.
+        address, percent, zone = host.partition("%")
         if not percent and family in {socket.AF_UNSPEC, socket.AF_INET}:
             with contextlib.suppress(OSError):
                 socket.inet_pton(socket.AF_INET, address)
@@ -84,6 +92,9 @@ def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
         if family in {socket.AF_UNSPEC, socket.AF_INET6} and _is_six(address):
             return int(socket.AF_INET6), (address, number, 0, _zone(zone) if percent else 0)
     return None
+
+
+_known: Final = functools.lru_cache(maxsize=256)(_numeric)
 
 
 def _is_six(address: str) -> bool:

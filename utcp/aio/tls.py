@@ -109,7 +109,8 @@ def client_tls(
     Raises TypeError or ValueError, with asyncio's words, for what makes no sense.
     """
     if not ssl:
-        _only_with_ssl(server_hostname=server_hostname)
+        if server_hostname is not None:
+            raise ValueError("server_hostname is only meaningful with ssl")
         _no_timeouts(handshake_timeout, shutdown_timeout)
         return None
     if server_hostname is None:
@@ -218,10 +219,7 @@ def _tls(
 
 
 def _no_timeouts(handshake_timeout: float | None, shutdown_timeout: float | None) -> None:
-    _only_with_ssl(ssl_handshake_timeout=handshake_timeout, ssl_shutdown_timeout=shutdown_timeout)
-
-
-def _only_with_ssl(**given: object) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise ValueError(f"{name} is only meaningful with ssl")
+    if handshake_timeout is not None:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if shutdown_timeout is not None:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")

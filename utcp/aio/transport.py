@@ -48,7 +48,9 @@ class Transport(Ending):
 
     def begin(self, events: int) -> None:
         """Tell the protocol that the connection is made, then what has happened since."""
-        log.event("info", "established", self.sockname, self.peername, passive=self._conn.passive)
+        if log.heard("info"):
+            passive = self._conn.passive
+            log.event("info", "established", self.sockname, self.peername, passive=passive)
         try:
             self._protocol.connection_made(self)
         except (SystemExit, KeyboardInterrupt):
@@ -56,8 +58,23 @@ class Transport(Ending):
         except BaseException as exc:
             # As in asyncio, that is the end of nothing.
             self._report(exc, "Exception in protocol.connection_made()")
-        if not self._lost:
-            self.on_events(events)
+        if events & ~READABLE:
+            self._on_rare_events(events)
+        # What connection_made has scheduled runs before data comes, as with asyncio's own
+        # transports: a task that starts TLS shall get the first byte of it.
+        self._loop.call_soon(self._start)
+
+    def _start(self) -> None:
+        """Begin to read, unless the protocol has said when. Everybody has had the chance to write
+        something that travels with the first ACK."""
+        conn = self._conn
+        if self._starting:
+            self._starting = self._paused = False
+            if conn.readable or self._eof_read:
+                conn.signal(READABLE | EOF if self._eof_read else READABLE)
+        conn.acknowledge()
+        if (conn.announced or conn.queued) and not self._driver.closed:
+            self._driver.wake_up()
 
     # -- news from the connection ---------------------------------------------------------------
 
@@ -156,18 +173,19 @@ class Transport(Ending):
     @override
     def is_reading(self) -> bool:
         """Whether data is being received: neither paused nor closing."""
-        return not self._closing and not self._paused
+        return not self._closing and (self._starting or not self._paused)
 
     @override
     def pause_reading(self) -> None:
         """Give the protocol no more data. The receive window closes when the buffer is full."""
         if self.is_reading():
             self._paused = True
+            self._starting = False
 
     @override
     def resume_reading(self) -> None:
         """Give the protocol data again, from the next turn of the loop on."""
-        if self._closing or not self._paused:
+        if self.is_reading() or self._closing:
             return
         self._paused = False
         if not self._resuming and (self._conn.readable or self._eof_read):

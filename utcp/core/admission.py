@@ -52,7 +52,8 @@ class Admission:
             counters.over_buffered += 1
             return SILENT
         most = config.max_connections_per_host
-        if most and self._hosts.get(self._host_of(addr), 0) >= most:
+        # One host has no more than all of them have.
+        if 0 < most <= self._total and self._hosts.get(self._host_of(addr), 0) >= most:
             counters.over_connections_per_host += 1
             return RESET
         return NONE

@@ -10,6 +10,7 @@ from utcp.config import Config
 from utcp.core.admission import Admission
 from utcp.core.memory import Memory
 from utcp.core.resets import Resets
+from utcp.core.sample import AckSample
 from utcp.core.secrets import Secrets
 from utcp.core.segment import Segment
 from utcp.core.state import Reason
@@ -39,6 +40,7 @@ class Agenda:
         "ready",
         "replies",
         "resets",
+        "sample",
         "to_send",
     )
 
@@ -55,6 +57,8 @@ class Agenda:
         self.admission = Admission(config, counters, host_of)
         self.memory = Memory(config.max_buffered)
         self.backlog = 0
+        # They process one ACK at a time.
+        self.sample = AckSample()
         self.to_send: deque[Connection] = deque()
         self.ready: deque[Connection] = deque()
         self.replies: deque[tuple[Hashable, bytes]] = deque()

@@ -66,6 +66,7 @@ class Connection:
         "addr",
         "agenda",
         "announced",
+        "await_data",
         "burst_capacity",
         "bytes_retrans",
         "bytes_sent",
@@ -145,7 +146,7 @@ class Connection:
         rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
         control = cc.create(config.congestion_control, mss, config.initial_window)
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
-        self.snd = Sender(iss, mss, rtt, control, config.nodelay, pacing)
+        self.snd = Sender(iss, mss, rtt, control, agenda.sample, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
         self.offer()
         self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
@@ -157,10 +158,10 @@ class Connection:
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
-        self.orphan = False  # the application has called close()
+        # The application has called close(); an ACK waits for it: see `acknowledge`.
+        self.orphan = self.await_data = False
         # In the queues of the agenda for what is to be sent, and for news.
         self.queued = self.announced = False
-        self._events = 0
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
         self.challenge_interval_ns = config.ns("challenge_ack_interval")
@@ -173,7 +174,7 @@ class Connection:
         self.keepalive_idle_ns = config.ns("keepalive_idle")
         self.keepalive_interval_ns = config.ns("keepalive_interval")
         self.keepalive_count = config.keepalive_count
-        self.keepalive_probes = self.last_heard_at = 0
+        self._events = self.keepalive_probes = self.last_heard_at = 0
         self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
@@ -316,6 +317,16 @@ class Connection:
         if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
             teardown.close(self, more=more)
 
+    def acknowledge(self) -> None:
+        """Say that the application has heard of the connection and had the time to write: with
+        `Endpoint.await_data` an ACK may have waited for that."""
+        if self.await_data:
+            self.await_data = False
+            rcv = self.rcv
+            if rcv.rcv_nxt != rcv.last_ack_sent:
+                rcv.ack_now = True
+                self.touch()
+
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""
         teardown.abort(self, Reason.ABORTED)
@@ -362,8 +373,8 @@ class Connection:
         if self.passive:
             if state is SYN_RECEIVED:
                 self.agenda.half_open[self] = None
-            else:
-                self.agenda.half_open.pop(self, None)
+            elif self.state is SYN_RECEIVED:
+                del self.agenda.half_open[self]
         self.state = state
         # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
         self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)
@@ -414,7 +425,9 @@ class Connection:
 
     def release_sent(self) -> None:
         """Free what was written: the connection sends no more."""
-        self.snd.buffer.clear()
+        buffer = self.snd.buffer
+        if buffer.end > buffer.start:
+            buffer.clear()
         self.writable_level = -1
 
     def set_path_mtu(self, mtu: int) -> None:

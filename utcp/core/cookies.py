@@ -159,6 +159,6 @@ class Cookies:
     def _stamp(self, now: int, addr: Hashable, bits: int) -> int:
         """The timestamp clock, at most 63 ms behind, for it must never be ahead: what the
         connection sends later would be old to the peer (RFC 7323 §5.3)."""
-        clock = now // 1_000_000 + self._secrets.timestamp_offset(addr) & MASK32
+        clock = now // 1_000_000 + self._secrets.numbers(now, addr)[1] & MASK32
         stamp = clock & ~_STAMP | bits
         return stamp if stamp <= clock else stamp - _STAMP - 1 & MASK32

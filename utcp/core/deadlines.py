@@ -30,13 +30,14 @@ class Deadlines:
 
     def schedule(self, conn: Connection) -> None:
         """Note the connection's next deadline, unless an earlier one stands here."""
-        at = conn.timers.next()
+        at = min(conn.timers.at)
         if at < conn.heap_at:
             self._valid += conn.heap_at == NEVER
             conn.heap_at = at
             self._count += 1
             heapq.heappush(self._heap, (at, self._count, conn))
-            self._compact()
+            if len(self._heap) > _COMPACT_AT:
+                self._compact()
 
     def forget(self, conn: Connection) -> None:
         """The connection is over."""
@@ -44,14 +45,18 @@ class Deadlines:
         conn.heap_at = NEVER
         if not self._valid:
             self._heap.clear()
-        self._compact()
+        elif len(self._heap) > _COMPACT_AT:
+            self._compact()
 
     def next(self) -> int:
         """The earliest deadline, or NEVER."""
         heap = self._heap
-        while heap and heap[0][2].heap_at != heap[0][0]:
+        while heap:
+            at, _, conn = heap[0]
+            if conn.heap_at == at:
+                return at
             heapq.heappop(heap)
-        return heap[0][0] if heap else NEVER
+        return NEVER
 
     def due(self, now: int) -> Connection | None:
         """Take out a connection whose time has come, None if there is none."""
@@ -64,7 +69,7 @@ class Deadlines:
 
     def _compact(self) -> None:
         heap = self._heap
-        if len(heap) > _COMPACT_AT and len(heap) > 2 * self._valid:
+        if len(heap) > 2 * self._valid:
             # Entries of connections that are gone would keep them in memory.
             valid = {entry[2]: entry for entry in heap if entry[2].heap_at == entry[0]}
             self._heap = list(valid.values())

@@ -72,6 +72,7 @@ class Endpoint:
         "_secrets",
         "_segment",
         "_time_waits",
+        "await_data",
         "burst_capacity",
         "counters",
         "max_burst_bytes",
@@ -126,6 +127,9 @@ class Endpoint:
         """Most bytes in one Transmit, unless a single segment is larger."""
         self.max_burst_segments = 64
         """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
+        self.await_data = False
+        """Whether the first ACK of a new connection waits for the first data, or until
+        `Connection.acknowledge` is called, for a driver whose application hears of it later."""
         self.burst_capacity = 0
         """Bytes that the socket's receive buffer can hold, 0 if that is not known: the windows
         of paths with a very short round trip stay below it."""
@@ -163,14 +167,14 @@ class Endpoint:
             if conn.state is not CLOSED:
                 raise ValueError(f"connection already exists: {addr!r}")
             self._retire(now, conn)
-        iss = self._secrets.iss(now, addr)
+        iss, ts_offset = self._secrets.numbers(now, addr)
         old = self._time_waits.records.get(addr)
         if old is not None:
             if not old.may_connect(now):
                 raise ValueError(f"connection in TIME-WAIT: {addr!r}")
             iss = old.iss_for_successor(iss)
             del self._time_waits.records[addr]
-        conn = self._new(addr, iss, path_mtu or self.path_mtu, passive=False)
+        conn = self._new(addr, iss, ts_offset, path_mtu or self.path_mtu, passive=False)
         self.counters.connections_opened += 1
         conn.move(SYN_SENT)
         conn.syn_due = True
@@ -325,11 +329,11 @@ class Endpoint:
                     self.counters.connections_refused += 1
                     return
                 self._retire(now, oldest)
-            iss = self._secrets.iss(now, addr)
+            iss, ts_offset = self._secrets.numbers(now, addr)
             if old is not None:
                 iss = old.iss_for_successor(iss)
                 self._time_waits.reopen(addr)
-            conn = self._new(addr, iss, self.path_mtu, passive=True)
+            conn = self._new(addr, iss, ts_offset, self.path_mtu, passive=True)
             handshake.open_passive(conn, now, seg)
 
     def _maybe_cookie(self, now: int, addr: Hashable, seg: Segment) -> bool:
@@ -338,7 +342,9 @@ class Endpoint:
         syn = self._cookies.syn(now, addr, seg)
         if syn is not None:
             self.counters.segments_in -= 1  # it will be counted again
-            conn = self._new(addr, seg.ack32 - 1 & MASK32, self.path_mtu, passive=True)
+            _, ts_offset = self._secrets.numbers(now, addr)
+            iss = seg.ack32 - 1 & MASK32
+            conn = self._new(addr, iss, ts_offset, self.path_mtu, passive=True)
             handshake.open_by_cookie(conn, now, syn)
             return False
         if seg.end == seg.payload_at and not seg.flags & FIN:
@@ -446,20 +452,23 @@ class Endpoint:
 
     # -- connections come and go --------------------------------------------------------------
 
-    def _new(self, addr: Hashable, iss: int, path_mtu: int, *, passive: bool) -> Connection:
+    def _new(
+        self, addr: Hashable, iss: int, ts_offset: int, path_mtu: int, *, passive: bool
+    ) -> Connection:
         conn = Connection(
             addr,
             self._config,
             self._agenda,
             self.counters,
             iss=iss,
-            ts_offset=self._secrets.timestamp_offset(addr),
+            ts_offset=ts_offset,
             path_mtu=path_mtu,
             ipv6=self._ipv6,
             passive=passive,
             burst_capacity=self.burst_capacity,
         )
         self._connections[addr] = conn
+        conn.await_data = self.await_data
         if passive:
             conn.move(State.LISTEN)
             self.counters.connections_accepted += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import cc, events, probing, segment, teardown, timers, tuning
+from utcp.core import events, probing, segment, teardown, timers, tuning
 from utcp.core.loss import LossDetector
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
@@ -42,6 +42,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
     if conn.user_timeout_ns and at[timers.USER] == NEVER:
         at[timers.USER] = snd.progress_at + conn.user_timeout_ns
     data = _syn(conn, now)
+    conn.more = False
     conn.count_out(1, 0, lost)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
@@ -180,7 +181,12 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
     conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE
     snd.snd_wl2 = snd.iss
     established(conn, now, snd.iss + 1)
-    conn.rcv.ack_now = True
+    if conn.await_data:
+        # RFC 9293 §3.10.7.3 step 4: data queued for transmission MAY be included in the ACK. It is
+        # written as soon as the application hears of the connection. Linux waits likewise.
+        conn.rcv.last_ack_sent = conn.rcv.irs
+    else:
+        conn.rcv.ack_now = True
     conn.touch()
     if seg.end > seg.payload_at:
         conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
@@ -190,21 +196,24 @@ def established(conn: Connection, now: int, ack: int) -> None:
     """Our SYN is acknowledged: the connection is synchronised in both directions."""
     snd = conn.snd
     sample = snd.sample
-    sample.reset(now)
-    snd.flight.ack(ack, sample)
+    if not snd.flight.ack_plain(ack, now, sample):
+        sample.reset(now)
+        snd.flight.ack(ack, sample)
     snd.snd_una = ack
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
     conn.timers.at[timers.RTO] = conn.timers.at[timers.USER] = NEVER
-    # RFC 6928 §2: a SYN or SYN-ACK lost more than once leaves one segment for the initial window.
-    segments = conn.config.initial_window if snd.retries < 2 else 1
-    snd.cc = cc.create(conn.config.congestion_control, snd.mss, segments)
+    snd.cc.start()
     if snd.retries:
+        if snd.retries > 1:
+            # RFC 6928 §2: a SYN or SYN-ACK lost more than once leaves one segment for the initial
+            # window.
+            snd.cc = type(snd.cc)(snd.mss, 1)
         # RFC 6298 §5 (5.7): an RTO of three seconds to begin with.
         snd.rtt.after_syn_timeout()
         snd.retries = 0
-    # Whatever befell the SYN says nothing about the data.
-    snd.loss = LossDetector(snd.iss)
+        # Whatever befell the SYN says nothing about the data.
+        snd.loss = LossDetector(snd.iss)
     snd.loss.may_probe = conn.sack_ok and snd.rtt.srtt_ns > 0
     snd.pacer.start(snd.cc.cwnd)
     snd.pacer.on_rtt(snd.rtt.min_rtt_ns)

@@ -230,7 +230,7 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         conn.keepalive_due = False
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
-    if rcv.rcv_nxt != rcv.last_ack_sent:
+    if rcv.rcv_nxt != rcv.last_ack_sent and not conn.await_data:
         due_at = _delay_ack(conn, now)
         if due_at <= now:
             return burst.ack(conn, now, conn.snd.snd_nxt)

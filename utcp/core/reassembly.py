@@ -156,11 +156,12 @@ class Reassembly:
 
     def clear(self) -> None:
         """Forget all data, and a duplicate not reported yet."""
-        self.starts.clear()
-        self.ends.clear()
-        self._chunks.clear()
-        self._recent.clear()
-        self.nbytes = 0
+        if self.starts:
+            self.starts.clear()
+            self.ends.clear()
+            self._chunks.clear()
+            self._recent.clear()
+            self.nbytes = 0
         self.duplicated = False
 
     def _prolong(

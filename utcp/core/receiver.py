@@ -24,10 +24,7 @@ _PAWS_SPAN: Final = 1 << 30
 
 def window_scale(capacity: int) -> int:
     """The least shift with which `capacity` bytes fit into 16 bits (RFC 7323 §2.2)."""
-    wscale = 0
-    while wscale < 14 and capacity >> wscale > MAX_WINDOW:
-        wscale += 1
-    return wscale
+    return min(max(capacity.bit_length() - 16, 0), 14)
 
 
 class Receiver:

@@ -1,7 +1,7 @@
 """AckSample: what one ACK told, filled by the parts in turn and read by the next ones.
 
-There is one sample per connection and it is used again for every ACK, so that none is allocated
-on the hot path. In the order of filling:
+There is one sample for all connections of an endpoint and it is used again for every ACK, so that
+none is allocated on the hot path. In the order of filling:
 
     caller          reset(now), then duplicate, ece and cwnd_limited; echo_ms and min_rtt_ns
     flight.ack      prior_in_flight, acked, delivered, rtt_ns, newest_at, newest_end, orig

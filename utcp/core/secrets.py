@@ -19,25 +19,26 @@ _ISN_TICK_NS: Final = 4_000
 class Secrets:
     """Keyed hashes for the endpoint at the address `local`."""
 
-    __slots__ = ("_key", "_local")
+    __slots__ = ("_key", "_numbers")
 
     def __init__(self, entropy: bytes, local: Hashable = None) -> None:
         if len(entropy) < _LEAST_ENTROPY:
             raise ValueError(f"entropy must be at least {_LEAST_ENTROPY} bytes")
-        self._key = blake2s(entropy).digest()
-        self._local = local
+        self._key = key = blake2s(repr(local).encode(), key=blake2s(entropy).digest()).digest()
+        # Copied for each connection: what is the same for all of them is hashed once.
+        self._numbers = blake2s(key=key, person=b"numbers", digest_size=8)
 
-    def iss(self, now: int, addr: Hashable) -> int:
-        """The initial send sequence number for a connection with `addr` opened at `now`, 32 bits.
+    def numbers(self, now: int, addr: Hashable) -> tuple[int, int]:
+        """For a connection with `addr` opened at `now`: the initial send sequence number, and what
+        is added to the timestamp clock (RFC 7323 §5.4). 32 bits each.
 
         RFC 9293 §3.4.1 (MUST-8, SHLD-1): ISN = M + F(localip, localport, remoteip, remoteport,
         secretkey) with M a clock that ticks every 4 microseconds.
         """
-        return (now // _ISN_TICK_NS + self._hash(b"isn", addr)) & MASK32
-
-    def timestamp_offset(self, addr: Hashable) -> int:
-        """What is added to the timestamp clock for `addr` (RFC 7323 §5.4): 32 bits."""
-        return self._hash(b"ts", addr)
+        numbers = self._numbers.copy()
+        numbers.update(repr(addr).encode())
+        both = int.from_bytes(numbers.digest())
+        return (now // _ISN_TICK_NS + (both >> 32)) & MASK32, both & MASK32
 
     def bucket(self, second: int, host: Hashable) -> int:
         """Which budget `host` shares with which others in one second: 32 bits."""
@@ -48,6 +49,6 @@ class Secrets:
         return self._hash(b"cookie", addr, irs32, period, mss_index)
 
     def _hash(self, label: bytes, addr: Hashable, *numbers: int) -> int:
-        text = repr((self._local, addr, *numbers)).encode()
+        text = repr((addr, *numbers)).encode()
         digest = blake2s(text, key=self._key, person=label, digest_size=4).digest()
         return int.from_bytes(digest)

@@ -42,6 +42,12 @@ _MSS: Final = Struct(">BBH")
 _TIMESTAMPS: Final = Struct(">III")
 _TWO_WORDS: Final = Struct(">II")
 _SACK_BLOCK: Final = Struct(">II")
+# The options of a SYN as Linux and `syn_options` lay them out: MSS; SACK permitted and the head of
+# the timestamps; these; NOP and window scale.
+_SYN_OPTIONS: Final = Struct(">HHIIIHBB")
+_MSS_HEAD: Final = 0x0204
+_SACK_AND_TIMESTAMPS: Final = 0x0402080A
+_WSCALE_HEAD: Final = 0x0103
 
 MAX_WSCALE: Final = 14  # RFC 7323 §2.3
 
@@ -100,15 +106,43 @@ class Segment:
         self.flags = flags = flags & ~URG
         self.payload_at = start + HEADER_SIZE + ((offset >> 4) - 5) * 4
         self.end = end
-        if self.payload_at > end or not _possible(flags):
+        if self.payload_at > end or flags in _IMPOSSIBLE:
             return MALFORMED
         self.mss = self.wscale = -1
         self.sack_permitted = self.has_timestamps = False
         if self.sack32:
             self.sack32 = []
-        if offset < 0x60:
+        if offset < 0x60 or self._usual_options(buf, start + HEADER_SIZE):
             return OK
         return self._parse_options(buf, start + HEADER_SIZE)
+
+    def _usual_options(self, buf: bytes | bytearray | memoryview, pos: int) -> bool:
+        """Take the options if they lie as nearly all do. If not, nothing is done."""
+        size = self.payload_at - pos
+        if size == _TIMESTAMPS.size:
+            word, ts_val, ts_ecr = _TIMESTAMPS.unpack_from(buf, pos)
+            if word != TIMESTAMPS_WORD:
+                return False
+        elif size == _SYN_OPTIONS.size:
+            mss_head, mss, word, ts_val, ts_ecr, wscale_head, length, wscale = (
+                _SYN_OPTIONS.unpack_from(buf, pos)
+            )
+            if (
+                mss_head != _MSS_HEAD
+                or word != _SACK_AND_TIMESTAMPS
+                or wscale_head != _WSCALE_HEAD
+                or length != 3
+            ):
+                return False
+            self.mss = mss
+            self.wscale = wscale if wscale < MAX_WSCALE else MAX_WSCALE
+            self.sack_permitted = True
+        else:
+            return False
+        self.ts_val = ts_val
+        self.ts_ecr = ts_ecr
+        self.has_timestamps = True
+        return True
 
     def _parse_options(self, buf: bytes | bytearray | memoryview, pos: int) -> int:
         # RFC 9293 §3.1 (MUST-4, MUST-6): options in any order and number, unknown ones skipped.
@@ -162,6 +196,9 @@ def _possible(flags: int) -> bool:
     if flags & RST:
         return not flags & FIN
     return bool(flags & (ACK | FIN))
+
+
+_IMPOSSIBLE: Final = frozenset(flags for flags in range(256) if not _possible(flags))
 
 
 def build(flags: int, window: int, seq: int, ack: int, options: bytes = b"") -> bytes:

@@ -73,6 +73,7 @@ class Sender:
         path_mss: int,
         rtt: RttEstimator,
         cc: CongestionControl,
+        sample: AckSample,
         nodelay: bool,
         pacing: bool = False,
     ) -> None:
@@ -94,7 +95,7 @@ class Sender:
         self.prr = Prr()
         self.rtt = rtt
         self.cc = cc
-        self.sample = AckSample()
+        self.sample = sample
         self.pacer = Pacer(pacing)
         self.nodelay = nodelay
         self.cork = False  # only full segments, for a while

@@ -86,8 +86,8 @@ FLOODS: Final = (
     Mutation(
         "a cookie is for one address",
         SECRETS,
-        "(self._local, addr, *numbers)",
-        "(self._local, *numbers)",
+        "(addr, *numbers)",
+        "numbers",
         (f"{COOKIES}::test_a_cookie_is_good_for_its_peer_and_its_syn_only",),
     ),
     Mutation(
@@ -163,7 +163,7 @@ FLOODS: Final = (
     Mutation(
         "limit of connections from one host",
         ADMISSION,
-        "if most and self._hosts.get",
+        "if 0 < most <= self._total and self._hosts.get",
         "if False and self._hosts.get",
         (f"{LIMITS}::test_connections_from_one_host",),
     ),

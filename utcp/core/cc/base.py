@@ -114,12 +114,9 @@ class CongestionControl:
     def start(self) -> None:
         """The handshake is over: begin with the initial window for the MSS as it is now.
 
-        The SYN and its answer have not made it larger, nor their loss smaller: if they were
-        retransmitted more than once, the caller sets `cwnd` to one `mss` after this (RFC 6928 §2).
+        The SYN and its answer have not made it larger, nor their loss smaller.
         """
         self.cwnd = self.initial_cwnd
-        self.ssthresh = INFINITE_SSTHRESH
-        self.hystart = HyStart()
 
     # -- growth -------------------------------------------------------------------------------
 
