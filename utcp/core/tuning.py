@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _FAST_RTT_NS: Final = 1_000_000
 _MOST_ECHO_MS: Final = 10_000
+# Where all of a window stands in the socket's buffer, more than this does not make it faster, but
+# slower, for it falls out of the processor's caches; and it is what other connections on the
+# socket wait for.
+_FAST_WINDOW: Final = 2 << 20
 
 
 def start(conn: Connection, now: int) -> None:
@@ -20,7 +24,7 @@ def start(conn: Connection, now: int) -> None:
     rcv.tuner.start(now, conn.snd.rtt.min_rtt_ns, conn.snd.mss)
     most = _most(conn)
     # What the UDP socket's buffer allows is little and held anyway: no need to grow into it.
-    if most < rcv.capacity or most == conn.burst_capacity:
+    if most < rcv.capacity or _fast(conn):
         rcv.capacity = most
 
 
@@ -46,7 +50,13 @@ def _most(conn: Connection) -> int:
     most = conn.recv_buffer
     if not conn.wscale_ok:
         most = min(most, 0xFFFF)
-    fast = conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS or conn.path_mtu >= LOOPBACK_MTU
-    if conn.burst_capacity and fast:
-        most = min(most, conn.burst_capacity)
+    if _fast(conn):
+        most = min(most, conn.burst_capacity, _FAST_WINDOW)
     return most
+
+
+def _fast(conn: Connection) -> bool:
+    """Whether a whole window can arrive between two wake-ups, and what that must fit into."""
+    if not conn.burst_capacity:
+        return False
+    return conn.snd.rtt.min_rtt_ns < _FAST_RTT_NS or conn.path_mtu >= LOOPBACK_MTU
