@@ -45,6 +45,7 @@ CORE: Final = (
     "ack output sender timeouts",
     "arrival connection",
     "cookies fastpath",
+    "table",
     "endpoint",
     "__init__",
 )

@@ -24,7 +24,6 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import (
     admission,
-    burst,
     fastpath,
     handshake,
     icmp,
@@ -35,52 +34,35 @@ from utcp.core import (
     timeouts,
     timewait,
 )
-from utcp.core.agenda import Agenda
 from utcp.core.connection import Connection
 from utcp.core.cookies import Cookies
-from utcp.core.deadlines import Deadlines
 from utcp.core.listener import Listener
 from utcp.core.resets import host
-from utcp.core.secrets import Secrets
 from utcp.core.segment import ACK, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import (
     CLOSED,
     SYN_SENT,
     TIME_WAIT,
-    State,
 )
-from utcp.core.timewait import TimeWait, TimeWaits
+from utcp.core.table import Table
+from utcp.core.timewait import TimeWait
 from utcp.core.transmit import Transmit
-from utcp.stats import Counters
 
 _CE: Final = 3  # RFC 3168 §5
 
 
-class Endpoint:
+class Endpoint(Table):
     """The TCP of one UDP socket."""
 
     __slots__ = (
-        "_agenda",
-        "_config",
-        "_connections",
         "_cookies",
-        "_deadlines",
-        "_ipv6",
         "_listener",
-        "_memory",
-        "_secrets",
         "_segment",
-        "_time_waits",
-        "await_data",
-        "burst_capacity",
-        "counters",
         "max_burst_bytes",
         "max_burst_segments",
         "more_to_send",
-        "path_mtu",
         "ready",
-        "unsettled",
     )
 
     def __init__(
@@ -102,37 +84,19 @@ class Endpoint:
         same entropy: then sequence numbers and timestamps go on where an earlier connection
         between the same addresses left them, and its TIME-WAIT is no obstacle (RFC 6191).
         """
-        self._config = config
-        self._secrets = Secrets(entropy, local)
-        self._ipv6 = ipv6
-        self._connections: dict[Hashable, Connection] = {}
-        self.counters = Counters()
-        self._time_waits = TimeWaits(config, self.counters)
+        super().__init__(config, entropy, local, ipv6, path_mtu, host_of)
         self._cookies = Cookies(config, self._secrets, self.counters)
-        self._agenda = Agenda(config, self._secrets, self.counters, host_of)
-        self._memory = self._agenda.memory
-        self._deadlines = Deadlines()
         self._segment = Segment()
         self._listener: Listener | None = None
         self.ready = self._agenda.ready
         """The connections that `poll_ready` has, for a driver that wants to know without a call;
-        as are the next two."""
-        self.unsettled: dict[Connection, None] = {}
-        """Connections that may hold views into received buffers: what `settle` is for."""
+        as is the next one, and `unsettled`."""
         self.more_to_send = False
         """Whether it is of use to call `poll_transmit` once more, after it has returned a burst."""
-        self.path_mtu = path_mtu
-        """MTU assumed for the next connection that an arriving SYN opens."""
         self.max_burst_bytes = 65_000
         """Most bytes in one Transmit, unless a single segment is larger."""
         self.max_burst_segments = 64
         """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
-        self.await_data = False
-        """Whether the first ACK of a new connection waits for the first data, or until
-        `Connection.acknowledge` is called, for a driver whose application hears of it later."""
-        self.burst_capacity = 0
-        """Bytes that the socket's receive buffer can hold, 0 if that is not known: the windows
-        of paths with a very short round trip stay below it."""
 
     # -- user calls ---------------------------------------------------------------------------
 
@@ -180,41 +144,6 @@ class Endpoint:
         conn.syn_due = True
         conn.touch()
         return conn
-
-    def connections(self) -> list[Connection]:
-        """All connections, those in the handshake and orphans included, TIME-WAIT not."""
-        return list(self._connections.values())
-
-    def state(self, addr: Hashable) -> State:
-        """The state of the connection with `addr`: TIME_WAIT while its record lasts, CLOSED if
-        nothing is known of it."""
-        conn = self._connections.get(addr)
-        if conn is not None:
-            return conn.state
-        return TIME_WAIT if addr in self._time_waits.records else CLOSED
-
-    def __contains__(self, addr: Hashable) -> bool:
-        """Whether there is a connection with `addr`, or the TIME-WAIT record of one."""
-        return addr in self._connections or addr in self._time_waits.records
-
-    @property
-    def time_wait_count(self) -> int:
-        """TIME-WAIT records held."""
-        return len(self._time_waits.records)
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is no connection, no TIME-WAIT record and nothing left to send."""
-        return not (self._connections or self._time_waits.records or self._agenda.replies)
-
-    def can_reuse(self, now: int, addr: Hashable) -> bool:
-        """Whether `connect` may open a connection over the TIME-WAIT record of `addr`."""
-        old = self._time_waits.records.get(addr)
-        return old is not None and old.may_connect(now)
-
-    def forget(self, addr: Hashable) -> None:
-        """Drop the TIME-WAIT record of `addr`, if there is one: its socket goes away."""
-        self._time_waits.records.pop(addr, None)
 
     # -- arriving segments --------------------------------------------------------------------
 
@@ -449,50 +378,3 @@ class Endpoint:
         self._time_waits.expire(now)
         if self._memory.look_at <= now:
             self._memory.look(now)
-
-    # -- connections come and go --------------------------------------------------------------
-
-    def _new(
-        self, addr: Hashable, iss: int, ts_offset: int, path_mtu: int, *, passive: bool
-    ) -> Connection:
-        conn = Connection(
-            addr,
-            self._config,
-            self._agenda,
-            self.counters,
-            iss=iss,
-            ts_offset=ts_offset,
-            path_mtu=path_mtu,
-            ipv6=self._ipv6,
-            passive=passive,
-            burst_capacity=self.burst_capacity,
-        )
-        self._connections[addr] = conn
-        conn.await_data = self.await_data
-        if passive:
-            conn.move(State.LISTEN)
-            self.counters.connections_accepted += 1
-        return conn
-
-    def _retire(self, now: int, conn: Connection) -> None:
-        """Forget a connection that has ended; TIME-WAIT leaves a record."""
-        if self._connections.get(conn.addr) is not conn:
-            return
-        replies = self._agenda.replies
-        if conn.reset_due:
-            replies.append((conn.addr, burst.reset(conn)))
-        del self._connections[conn.addr]
-        self._deadlines.forget(conn)
-        self.unsettled.pop(conn, None)
-        conn.rcv.buffer.settle()
-        agenda = self._agenda
-        agenda.admission.orphans.pop(conn, None)
-        self._memory.forget(conn)
-        if conn.passive and not conn.silent:
-            agenda.admission.leave(conn.addr)
-        self._time_waits.over(now, conn.addr, silent=conn.silent)
-        if conn.state is TIME_WAIT:
-            old = TimeWait(conn, now)
-            self._time_waits.keep(now, conn.addr, old)
-            if conn.rcv.ack_now:
-                agenda.reply(conn.addr, old.ack(now))

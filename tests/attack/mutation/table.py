@@ -174,7 +174,7 @@ MUTATIONS: Final = (
     Mutation(
         "hard errors are soft once established",
         "utcp/core/icmp.py",
-        "    if hard and conn.state is SYN_SENT and conn.config.icmp_refuses:\n",
+        "    if hard and (passive or (conn.state is SYN_SENT and conn.config.icmp_refuses)):\n",
         "    if hard:\n",
         (f"{ICMP}::test_hard_errors_end_nothing_that_is_established",),
     ),
