@@ -18,7 +18,7 @@ from utcp.aio.facade import StreamSocket
 from utcp.aio.override import override
 from utcp.aio.owner import Owner
 from utcp.aio.tls import is_ending
-from utcp.core import Connection
+from utcp.core import Connection, Reason
 
 if TYPE_CHECKING:
     from utcp.aio.server import Server
@@ -149,7 +149,10 @@ class Ending(_FlowControlMixin, Owner):
         # anything to send.
         self._fin_held = self._protocol_paused and isinstance(self._protocol, SSLProtocol)
         self._conn.close(more=self._fin_held)
-        if self._over or not (self._conn.buffered or self._fin_held):
+        conn = self._conn
+        unsent = conn.buffered or self._fin_held
+        # What has ended by being closed, because there is no room for it, will say so.
+        if self._over or (not unsent and conn.reason is Reason.NONE):
             self._lose_soon(None)
         if not self._driver.running:
             self._driver.soon()

@@ -56,8 +56,10 @@ class Transport(Ending):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            # As in asyncio, that is the end of nothing.
+            # As asyncio's create_connection, ours returns nevertheless. But who has not learned of
+            # a connection will not end it.
             self._report(exc, "Exception in protocol.connection_made()")
+            self.abort()
         if events & ~READABLE:
             self._on_rare_events(events)
         # What connection_made has scheduled runs before data comes, as with asyncio's own
