@@ -20,6 +20,7 @@ class RttEstimator:
     """
 
     __slots__ = (
+        "_expected",
         "_min_old",
         "_min_round_at",
         "_min_young",
@@ -27,7 +28,6 @@ class RttEstimator:
         "_rto_max_ns",
         "_rto_min_ns",
         "_samples",
-        "_shift",
         "backoffs",
         "latest_ns",
         "min_rtt_ns",
@@ -46,7 +46,7 @@ class RttEstimator:
         self.latest_ns = 0
         self.backoffs = 0
         self._samples = 0
-        self._shift = 0  # of the weight of one sample: log2 of how many there are in a round trip
+        self._expected = 1
         self._round_at = 0
         self.min_rtt_ns = 0
         self._min_old = 0
@@ -67,20 +67,20 @@ class RttEstimator:
         else:
             if now >= self._round_at:
                 samples = self._samples
-                self._shift = (3 * samples >> 1).bit_length() - 1 if samples > 1 else 0
+                self._expected = samples or 1
                 self._samples = 0
                 self._round_at = now + srtt
             self._samples += 1
             # RFC 7323 Appendix G: many samples per round trip share the weight of one, so that the
             # estimator remembers as much time as RFC 6298 meant it to. The number of samples to
-            # expect is counted over the round before, and rounded to a power of two;
-            # FlightSize / (2 * SMSS) would be far too many where one ACK answers a whole burst.
-            shift = self._shift
+            # expect is counted over the round before; FlightSize / (2 * SMSS) would be far too
+            # many where one ACK answers a whole burst.
+            expected = self._expected
             delta = rtt_ns - srtt
             # RFC 6298 §2.3: RTTVAR first, from the SRTT as it was; alpha = 1/8, beta = 1/4.
             rttvar = self.rttvar_ns
-            rttvar += (delta if delta > 0 else -delta) - rttvar >> shift + 2
-            srtt += delta >> shift + 3
+            rttvar += ((delta if delta > 0 else -delta) - rttvar) // (expected << 2)
+            srtt += delta // (expected << 3)
         self.srtt_ns = srtt
         self.rttvar_ns = rttvar
         # RFC 6298 §2.3 and §2.4, with the minimum where Linux has it: as the least variance, not
