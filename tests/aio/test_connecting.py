@@ -62,6 +62,7 @@ async def test_a_port_that_the_peer_still_knows_is_given_up(
         assert isinstance(made[0].exc, ConnectionResetError)
         transport.close()
         await client.lost
+        await until(lambda: len(made) > 1)
         await made[1].lost
 
 
@@ -76,6 +77,7 @@ async def test_a_fixed_port_gets_through_once_the_old_connection_is_reset(net: N
         assert transport.get_extra_info("sockname") == local
         transport.close()
         await client.lost
+        await until(lambda: len(made) > 1)
         await made[1].lost
 
 

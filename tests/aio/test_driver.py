@@ -191,6 +191,7 @@ async def test_what_is_logged(net: Net, how: str, caplog: Any) -> None:
             _, writer = await net.open_connection(addr)
             writer.close()
             await writer.wait_closed()
+            await until(lambda: len(seen) + len(caplog.records) == 5)
     finally:
         structlog.reset_defaults()
     if how == "logging":

@@ -275,9 +275,9 @@ async def test_a_peer_that_does_not_answer_the_close(net: Net) -> None:
         free.set()
 
 
-async def test_what_is_held_back_when_the_peer_ends_first_still_gets_out(net: Net) -> None:
+async def test_what_is_held_back_when_the_peer_ends_first_still_gets_out(tcp_over_udp: Net) -> None:
     """SSLProtocol closes its transport, and writes the rest when that resumes writing."""
-    net.skip_on_uvloops_own()
+    net = tcp_over_udp
     total = 8 * MIB
     full = asyncio.Event()
     over = asyncio.get_running_loop().create_future()
