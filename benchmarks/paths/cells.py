@@ -163,7 +163,6 @@ def _bursts() -> Iterator[Cell]:
                 rtt_ns=rtt * MS,
                 burst_loss=chain,
                 seconds=60 if rtt > 100 else 20,
-                quick=rtt == 40 and length == 10,
             )
 
 
@@ -188,7 +187,7 @@ def _other_troubles() -> Iterator[Cell]:
         yield Cell(name=f"acks/20M/40ms/{loss:.0%}", ack_loss=loss, quick=loss == 0.2)
     yield Cell(name="acks/100M/20ms/20%", rate_bps=100 * _MBIT, rtt_ns=20 * MS, ack_loss=0.2)
     for share in (0.01, 0.1):
-        yield Cell(name=f"duplicate/20M/40ms/{share:.0%}", duplicate=share, quick=share == 0.1)
+        yield Cell(name=f"duplicate/20M/40ms/{share:.0%}", duplicate=share)
 
 
 def _together() -> Iterator[Cell]:

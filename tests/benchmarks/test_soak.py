@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--seconds", "5"), ("--seconds", "5", "--loop", "uvloop"),
+    "arguments", [("--seconds", "4"), ("--seconds", "4", "--loop", "uvloop"),
                   ("--virtual", "--seconds", "150")], ids=["asyncio", "uvloop", "virtual"]
 )  # fmt: skip
 def test_nothing_stays(spawn: Spawn, arguments: tuple[str, ...]) -> None:

@@ -188,9 +188,13 @@ def test_a_callback_that_blocks_the_loop_is_no_loss(factory: Any) -> None:
         run(factory, main())
 
 
+@pytest.mark.parametrize("late_ns", [0, 5 * SECOND], ids=["on time", "late"])
 @LOOPS
-def test_a_late_timer_looks_at_what_has_come(factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop that was held up calls timers late, and some loops before anything else."""
+def test_a_timer_looks_at_what_has_come(
+    factory: Any, late_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that was held up calls timers late, and some loops before anything else; and one
+    that has much to do takes a few datagrams at a time."""
 
     async def main() -> None:
         reader, writer = await utcp.open_connection("127.0.0.1", server.port)
@@ -198,9 +202,10 @@ def test_a_late_timer_looks_at_what_has_come(factory: Any, monkeypatch: pytest.M
         writer.write(b"hello")
         assert driver.endpoint.poll_timeout() < NEVER
         assert select.select([driver.fd], [], [], 20)[0], "no answer has come"
+        due_at = driver._alarm.at
         for module in ("alarm", "driver", "hub"):
             later = f"utcp.aio.{module}.monotonic_ns"
-            monkeypatch.setattr(later, lambda: time.monotonic_ns() + 5 * SECOND)
+            monkeypatch.setattr(later, lambda: due_at + late_ns)
         driver._alarm._fire(driver._on_alarm)
         counters = writer.get_extra_info("counters")
         assert counters.timeouts == counters.retransmitted_segments == 0
@@ -234,7 +239,7 @@ class Refusing:
 
 
 @LOOPS
-@pytest.mark.parametrize(("every", "times"), [(1, 7), (3, 1000)])
+@pytest.mark.parametrize(("every", "times"), [(1, 7), (3, 15)])
 @pytest.mark.parametrize(
     "code",
     [errno.ENOBUFS, errno.EPERM, errno.EMSGSIZE, errno.ENETUNREACH, errno.EAGAIN, errno.EINVAL],

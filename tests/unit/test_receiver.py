@@ -132,6 +132,19 @@ def test_no_larger_than_the_socket() -> None:
     assert rcv.capacity == 2000
 
 
+def test_made_smaller_and_larger_again() -> None:
+    rcv = receiver(10_000)
+    rcv.resize(2000)
+    assert rcv.capacity == 2000
+    rcv.resize(32_768)
+    assert rcv.capacity == 32_768  # what a new connection would begin with
+    rcv.resize(16 << 20)
+    assert rcv.capacity == 256 << 10
+    rcv.capacity = 1 << 20  # has grown
+    rcv.resize(2 << 20)
+    assert rcv.capacity == 1 << 20
+
+
 PIECES = st.lists(st.tuples(st.integers(-50, 300), st.integers(1, 120), st.booleans()), max_size=40)
 
 

@@ -40,8 +40,9 @@ _BUDGET: Final = 4
 _LONE: Final = 8
 # A datagram up to this size, and alone, is taken for a message that somebody waits for.
 _MESSAGE: Final = 1200
-# A timer that comes so much later than it should, nanoseconds, was held up by the program; and
-# how many wake-ups' worth of datagrams are then looked at before time-outs are believed.
+# How many wake-ups' worth of datagrams are looked at before time-outs are believed; and how many if
+# the timer comes so much later than it should, nanoseconds, that the program has held it up.
+_LOOK: Final = 2
 _LATE: Final = 10_000_000
 _CATCH_UP: Final = 64
 _MALFORMED_LOG_NS: Final = 1_000_000_000
@@ -353,11 +354,10 @@ class Driver:
     # -- time and turns of the loop -----------------------------------------------------------
 
     def _on_alarm(self, late_ns: int) -> None:
-        if late_ns > _LATE:
-            _catch_up(self)
+        behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
             return
-        self.endpoint.handle_timeout(monotonic_ns())
+        self.endpoint.handle_timeout(monotonic_ns(), behind=behind)
         if not self._heard:
             self._rearm()
         self._heard = False
@@ -448,12 +448,13 @@ class Driver:
         self.hub.remove(self)
 
 
-def _catch_up(driver: Driver) -> None:
-    """Take what came while the loop was held up: the answers that time-outs wait for may be among
-    it, and a kernel's TCP would have seen them in time."""
+def _caught_up(driver: Driver, wake_ups: int) -> bool:
+    """Take what has come since the loop last looked: the answers that time-outs wait for may be
+    among it, and a kernel's TCP would have seen them in time. Returns whether that was all."""
     counters = driver.endpoint.counters
-    for _ in range(_CATCH_UP):
+    for _ in range(wake_ups):
         before = counters.datagrams_in
         driver._on_readable()
         if counters.datagrams_in == before:
-            break
+            return True
+    return False

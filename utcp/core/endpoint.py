@@ -365,12 +365,16 @@ class Endpoint(Table):
             return min(at, old.expires_at)
         return at
 
-    def handle_timeout(self, now: int) -> None:
-        """Do what is due at `now`. Calling it early, late or twice does no harm."""
+    def handle_timeout(self, now: int, *, behind: bool = False) -> None:
+        """Do what is due at `now`. Calling it early, late or twice does no harm.
+
+        `behind`: more datagrams may have come than `receive` was given. Then nothing is sent again
+        for want of an ACK, which may be among them, before it has been missing for twice as long.
+        """
         deadlines = self._deadlines
         while (conn := deadlines.due(now)) is not None:
             if conn.timers.next() <= now:
-                timeouts.handle(conn, now)
+                timeouts.handle(conn, now, behind)
             if conn.state is CLOSED:
                 self._retire(now, conn)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from utcp.core.autotune import ReceiveTuner
+from utcp.core.autotune import ReceiveTuner, initial
 from utcp.core.reassembly import Reassembly
 from utcp.core.recv_buffer import RecvBuffer
 from utcp.core.timers import NEVER
@@ -84,6 +84,11 @@ class Receiver:
     def limit(self, capacity: int) -> None:
         """Let the buffer be no larger than `capacity` bytes."""
         self.capacity = min(self.capacity, capacity)
+
+    def resize(self, limit: int) -> None:
+        """The buffer may grow to `limit` bytes from now on: it is no larger, and no smaller than
+        that of a new connection with this limit."""
+        self.capacity = min(max(self.capacity, initial(self.adv_mss, limit)), limit)
 
     # -- acceptability ------------------------------------------------------------------------
 

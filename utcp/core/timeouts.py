@@ -18,9 +18,11 @@ _R1_REACHED: Final = "retransmissions"
 _NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
 
 
-def handle(conn: Connection, now: int) -> None:
-    """Do what is due at `now`; nothing, if nothing is."""
+def handle(conn: Connection, now: int, behind: bool = False) -> None:
+    """Do what is due at `now`; nothing, if nothing is. `behind` as for `Endpoint.handle_timeout`."""
     at = conn.timers.at
+    if behind:
+        _postpone(conn, now)
     if at[timers.DELAYED_ACK] <= now:
         at[timers.DELAYED_ACK] = NEVER
         conn.rcv.ack_now = True
@@ -51,6 +53,17 @@ def handle(conn: Connection, now: int) -> None:
             # The peer never sent its FIN: forget the orphan, as Linux does.
             teardown.finish(conn, Reason.CLOSED)
     conn.touch()
+
+
+def _postpone(conn: Connection, now: int) -> None:
+    """The ACK that the retransmission timers wait for may have come: let them wait for longer, but
+    for no more than as long again."""
+    at = conn.timers.at
+    rto_ns = conn.snd.rtt.rto_ns
+    if now < conn.snd.progress_at + 2 * rto_ns:
+        for timer in (timers.RTO, timers.PTO):
+            if at[timer] <= now:
+                at[timer] = now + (rto_ns >> 1)
 
 
 def _user_timeout(conn: Connection, now: int) -> bool:
