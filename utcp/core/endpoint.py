@@ -373,8 +373,10 @@ class Endpoint(Table):
         """
         deadlines = self._deadlines
         while (conn := deadlines.due(now)) is not None:
+            if behind:
+                timeouts.postpone(conn, now)
             if conn.timers.next() <= now:
-                timeouts.handle(conn, now, behind)
+                timeouts.handle(conn, now)
             if conn.state is CLOSED:
                 self._retire(now, conn)
             else:

@@ -18,11 +18,9 @@ _R1_REACHED: Final = "retransmissions"
 _NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
 
 
-def handle(conn: Connection, now: int, behind: bool = False) -> None:
-    """Do what is due at `now`; nothing, if nothing is. `behind` as for `Endpoint.handle_timeout`."""
+def handle(conn: Connection, now: int) -> None:
+    """Do what is due at `now`; nothing, if nothing is."""
     at = conn.timers.at
-    if behind:
-        _postpone(conn, now)
     if at[timers.DELAYED_ACK] <= now:
         at[timers.DELAYED_ACK] = NEVER
         conn.rcv.ack_now = True
@@ -55,7 +53,7 @@ def handle(conn: Connection, now: int, behind: bool = False) -> None:
     conn.touch()
 
 
-def _postpone(conn: Connection, now: int) -> None:
+def postpone(conn: Connection, now: int) -> None:
     """The ACK that the retransmission timers wait for may have come: let them wait for longer, but
     for no more than as long again."""
     at = conn.timers.at
