@@ -11,7 +11,17 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import segment, timers, train
-from utcp.core.segment import ACK, CWR, ECE, FIN, HEADER_SIZE, PSH, RST, TIMESTAMPS_SIZE
+from utcp.core.segment import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    HEADER_SIZE,
+    PSH,
+    RST,
+    TIMESTAMPS_SIZE,
+    TIMESTAMPS_WORD,
+)
 from utcp.core.seq import MASK32
 from utcp.core.timers import NEVER
 from utcp.core.transmit import Transmit
@@ -198,13 +208,13 @@ def reset(conn: Connection) -> bytes:
     return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
 
 
-def options_size(conn: Connection) -> int:
-    """The length of the options of the next segment."""
-    size = TIMESTAMPS_SIZE if conn.ts_ok else 0
+def full_size(conn: Connection) -> int:
+    """The payload of a full segment just now: SMSS less what a SACK option takes."""
     held = conn.rcv.reassembly
+    mss = conn.snd.mss
     if conn.sack_ok and (held.starts or held.duplicated):
-        size += 4 + 8 * min(len(held.starts) + held.duplicated, _sack_blocks(conn))
-    return size
+        return mss - 4 - 8 * min(len(held.starts) + held.duplicated, _sack_blocks(conn))
+    return mss
 
 
 def _tail(conn: Connection, now: int) -> bytes:
@@ -212,9 +222,8 @@ def _tail(conn: Connection, now: int) -> bytes:
     is held out of order (RFC 2018 §4)."""
     rcv = conn.rcv
     if conn.ts_ok:
-        ts_val = conn.ts_clock(now)
         tail = _ACK_TIMESTAMPS.pack(
-            rcv.rcv_nxt & MASK32, segment.TIMESTAMPS_WORD, ts_val, rcv.ts_recent
+            rcv.rcv_nxt & MASK32, TIMESTAMPS_WORD, conn.ts_clock(now), rcv.ts_recent
         )
     else:
         tail = _PACK_SEQ(rcv.rcv_nxt & MASK32)

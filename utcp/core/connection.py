@@ -282,7 +282,8 @@ class Connection:
         b"" if there are none (RFC 9293 §3.10.3, RECEIVE). Opens the window again."""
         rcv = self.rcv
         data = rcv.buffer.read(limit)
-        if rcv.window_update_due():
+        # With more than half of the buffer still offered it is not due.
+        if rcv.rcv_adv - rcv.rcv_nxt <= rcv.capacity + 1 >> 1 and rcv.window_update_due():
             self.window_opened()
         return data
 
@@ -290,7 +291,7 @@ class Connection:
         """As `read`, straight into `buffer`; returns how many bytes were put there."""
         rcv = self.rcv
         size = rcv.buffer.read_into(buffer)
-        if rcv.window_update_due():
+        if rcv.rcv_adv - rcv.rcv_nxt <= rcv.capacity + 1 >> 1 and rcv.window_update_due():
             self.window_opened()
         return size
 

@@ -17,7 +17,6 @@ from utcp.core import ack as acks
 from utcp.core import arrival, events, train, tuning
 from utcp.core.segment import ACK, NOT_OURS, OK, PSH, TIMESTAMPS_WORD, Segment
 from utcp.core.seq import MASK32
-from utcp.core.state import CLOSE_WAIT
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -105,14 +104,20 @@ def _run(
     last = seq
     views: list[bytes | memoryview] = []
     if total:
-        if rcv.reassembly.starts or rcv.fin_seq >= 0 or conn.orphan or conn.state is CLOSE_WAIT:
+        if rcv.reassembly.starts or rcv.fin_seq >= 0 or conn.orphan:
             return pos
-        end = _gather(views, buf, pos, end, length, stride, rcv.rcv_adv - seq)
+        room = rcv.rcv_adv - seq
+        if end < length:
+            end = _gather(views, buf, pos, end, length, stride, room)
+            count = len(views)
+            total = end - pos - count * _SIZE
+        elif total <= room:
+            # One by itself, or the last one.
+            views.append(buf[pos + _SIZE : end])
         if not views:
             return pos
-        count = len(views)
-        total = end - pos - count * _SIZE
-        last += total - len(views[-1])
+        if count > 1:
+            last += total - len(views[-1])
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:
@@ -152,17 +157,13 @@ def _gather(
     stride: int,
     room: int,
 ) -> int:
-    """Append the payloads of the run whose first segment is `buf[pos:end]`, as far as they fit
-    into `room` bytes of window; returns where the run ends.
+    """Append the payloads of the run whose first segment is `buf[pos:end]`, with others behind it,
+    as far as they fit into `room` bytes of window; returns where the run ends.
 
     The hot loop: for a train one call, per segment that is none one unpacking, one slice, one
     comparison for each field.
     """
     size = end - pos - _SIZE
-    if end == length:
-        if size <= room:
-            views.append(buf[pos + _SIZE : end])
-        return end
     word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
     count = (length - pos) // stride
     if count >= train.LEAST and size >= train.LEAST_PAYLOAD and size * count <= room:

@@ -114,7 +114,7 @@ def _paced(
     # As in Linux: from half of ssthresh on it is no longer slow start that sets the pace.
     slow_start = control.cwnd < control.ssthresh >> 1
     rate = control.pacing_rate or pacing_rate(control.cwnd, _pacing_rtt_ns(conn), slow_start)
-    most = snd.pacer.burst(rate, snd.smss - burst.options_size(conn))
+    most = snd.pacer.burst(rate, burst.full_size(conn))
     out = burst.build(conn, now, start, min(end, start + most), max_bytes, max_segments)
     snd.pacer.sent(now, len(out), rate)
     return out
@@ -145,7 +145,7 @@ def _new_end(conn: Connection, now: int) -> int:
         snd.cc.on_idle(now, idle_ns, snd.rtt.rto_ns)
         # Nothing may leave even now; but this silence has been accounted for.
         snd.last_sent_at = now
-    end = snd.new_data_end(snd.smss - burst.options_size(conn))
+    end = snd.new_data_end(burst.full_size(conn))
     if snd.fin_queued and end == snd.buffer.end and end < snd.snd_una + snd.snd_wnd:
         # The FIN has a sequence number, so it needs room in the window as data does.
         end += 1
@@ -179,7 +179,7 @@ def _tail(conn: Connection) -> tuple[int, int]:
     nxt = snd.snd_nxt
     right = snd.snd_una + snd.snd_wnd
     if snd.pending() and nxt < right:
-        size = snd.smss - burst.options_size(conn)
+        size = burst.full_size(conn)
         end = min(nxt + size, snd.buffer.end, right)
         if snd.fin_queued and end == snd.buffer.end and end < right:
             end += 1
