@@ -19,7 +19,6 @@ from utcp.core.segment import (
     HEADER_SIZE,
     PSH,
     RST,
-    TIMESTAMPS_SIZE,
     TIMESTAMPS_WORD,
 )
 from utcp.core.seq import MASK32
