@@ -95,10 +95,8 @@ def _run(
     snd = conn.snd
     una = snd.snd_una
     ack = snd.snd_nxt
-    if ack32 != ack & MASK32:
-        ack = una + ((ack32 - una + _HALF) & MASK32) - _HALF
-        if ack < una or ack > snd.snd_nxt:
-            return pos
+    if ack32 != ack & MASK32 and (ack := _in_flight(una, ack32, ack)) < 0:
+        return pos
     total = end - pos - _SIZE
     count = 1
     last = seq
@@ -109,15 +107,16 @@ def _run(
         room = rcv.rcv_adv - seq
         if end < length:
             end = _gather(views, buf, pos, end, length, stride, room)
+            if not views:
+                return pos
             count = len(views)
             total = end - pos - count * _SIZE
-        elif total <= room:
+            last += total - len(views[-1])
+        elif total > room:
+            return pos
+        else:
             # One by itself, or the last one.
             views.append(buf[pos + _SIZE : end])
-        if not views:
-            return pos
-        if count > 1:
-            last += total - len(views[-1])
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:
@@ -132,6 +131,12 @@ def _run(
     if views:
         _take(conn, views, total)
     return end
+
+
+def _in_flight(una: int, ack32: int, nxt: int) -> int:
+    """The acknowledgment of something between SND.UNA and SND.NXT, -1 if it is outside of that."""
+    ack = una + ((ack32 - una + _HALF) & MASK32) - _HALF
+    return ack if una <= ack <= nxt else -1
 
 
 def _take(conn: Connection, views: list[bytes | memoryview], total: int) -> None:
