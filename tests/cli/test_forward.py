@@ -147,7 +147,7 @@ async def test_a_reader_that_stops_stops_the_writer(tool: Start) -> None:
             writer.write(block)
             sent += len(block)
             try:
-                await asyncio.wait_for(writer.drain(), 5 if not stalled else PATIENCE)
+                await asyncio.wait_for(writer.drain(), 2 if not stalled else PATIENCE)
             except TimeoutError:
                 stalled = True
                 go.set()
