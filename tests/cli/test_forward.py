@@ -159,6 +159,25 @@ async def test_a_reader_that_stops_stops_the_writer(tool: Start) -> None:
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_nothing_is_read_before_there_is_a_target(tool: Start, loop: str) -> None:
+    """What somebody sends to a bridge whose target does not answer stays with the sender."""
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind((LOCAL, 0))
+        target = silent.getsockname()[1]
+        into = tool("forward", f"tcp:{LOCAL}:0", f"utcp:{LOCAL}:{target}", "--loop", loop)
+        port = await asyncio.to_thread(lambda: into.port)
+        _, writer = await asyncio.open_connection(LOCAL, port)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 100 << 20:
+                writer.write(bytes(1 << 20))
+                await asyncio.wait_for(writer.drain(), 1)
+                sent += 1 << 20
+        assert sent < 50 << 20
+        writer.transport.abort()
+
+
 async def test_reset_is_carried(tool: Start) -> None:
     async def rude(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)

@@ -70,7 +70,7 @@ class Side(asyncio.Protocol):
             one._catch_up()
 
     def _catch_up(self) -> None:
-        """uvloop delivers once even if connection_made has paused reading."""
+        """Pass on what has come in spite of the pause."""
         early, self._early = self._early, b""
         if early:
             self._pass_on(early)
@@ -99,7 +99,9 @@ class Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
         if self.other is None:
+            # uvloop begins to read after connection_made, even if that has paused reading.
             self._early += data
+            self.transport.pause_reading()
         else:
             self._pass_on(data)
 
