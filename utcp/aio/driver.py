@@ -149,7 +149,12 @@ class Driver:
         """See soon whether this driver is still needed, if nothing holds it now."""
         if not self._owners and self.server is None and not self.closed:
             self.loose = True
-            if not self.running:
+            if self.running:
+                return
+            if self.endpoint.quiet:
+                # What is left waits for the peer, or for time to pass.
+                self._let_go()
+            else:
                 self.soon()
 
     def local(self, conn: Connection) -> Any:
@@ -354,6 +359,12 @@ class Driver:
     # -- time and turns of the loop -----------------------------------------------------------
 
     def _on_alarm(self, late_ns: int) -> None:
+        deadline = self._poll_timeout()
+        if deadline > monotonic_ns():
+            # What it was set for has been settled since, as nearly always.
+            self._heard = False
+            self._alarm.set(deadline, self._on_alarm)
+            return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
             return
