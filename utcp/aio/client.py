@@ -195,17 +195,17 @@ async def _connect(
 ) -> Attempt:
     """Try the addresses in turn, with `delay` one after another without waiting for the end."""
     failures: list[OSError] = []
-    tries = [
-        functools.partial(_attempt, hub, attempts, failures, info, locals_, config)
-        for info in infos
-    ]
     if delay is None:
-        for one in tries:
+        for info in infos:
             try:
-                return await one()
+                return await _attempt(hub, attempts, failures, info, locals_, config)
             except OSError:
                 continue
     else:
+        tries = [
+            functools.partial(_attempt, hub, attempts, failures, info, locals_, config)
+            for info in infos
+        ]
         winner, _, others = await staggered.staggered_race(tries, delay, loop=hub.loop)
         if isinstance(winner, Attempt):
             return winner

@@ -43,6 +43,8 @@ _MIN_SNDBUF: Final = 256 << 10
 _UDP_HEADER: Final = 8
 _MAX_IP_PACKET: Final = 65_535
 _NEVER_BEFORE: Final = -NEVER
+# `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
+_PREDICTABLE: Final = frozenset((ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2))
 
 
 def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
@@ -368,16 +370,16 @@ class Connection:
 
     def move(self, state: State) -> None:
         """Change the state; only along `TRANSITIONS`."""
-        if state not in TRANSITIONS[self.state]:
-            raise AssertionError(f"no transition from {self.state} to {state}")
+        old = self.state
+        if state not in TRANSITIONS[old]:
+            raise AssertionError(f"no transition from {old} to {state}")
         if self.passive:
             if state is SYN_RECEIVED:
                 self.agenda.half_open[self] = None
-            elif self.state is SYN_RECEIVED:
+            elif old is SYN_RECEIVED:
                 del self.agenda.half_open[self]
         self.state = state
-        # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
-        self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)
+        self.predict = self.ts_ok and state in _PREDICTABLE
 
     def ts_clock(self, now: int) -> int:
         """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""
