@@ -149,12 +149,9 @@ class Driver:
         """See soon whether this driver is still needed, if nothing holds it now."""
         if not self._owners and self.server is None and not self.closed:
             self.loose = True
-            if self.running:
-                return
-            if self.endpoint.quiet:
-                # What is left waits for the peer, or for time to pass.
-                self._let_go()
-            else:
+            if self.endpoint.quiet and not self.running:
+                self._let_go()  # what is left waits for the peer, or for time to pass
+            elif not self.running:
                 self.soon()
 
     def local(self, conn: Connection) -> Any:
@@ -186,7 +183,7 @@ class Driver:
                 # After Ctrl-C in a callback nothing may be lost.
                 self._settle()
         if self._counters.malformed != self._malformed:
-            self._log_malformed()
+            _log_malformed(self)
         if self.loose:
             self._let_go()
 
@@ -391,15 +388,6 @@ class Driver:
         if self.loose:
             self._let_go()
 
-    def _log_malformed(self) -> None:
-        """Say at a bounded rate that datagrams came which make no sense."""
-        now = monotonic_ns()
-        if now - self._malformed_at >= _MALFORMED_LOG_NS:
-            count = self._counters.malformed
-            log.event("warning", "malformed", self.sockname, count=count - self._malformed)
-            self._malformed = count
-            self._malformed_at = now
-
     # -- the end --------------------------------------------------------------------------------
 
     def settle_down(self) -> None:
@@ -469,3 +457,13 @@ def _caught_up(driver: Driver, wake_ups: int) -> bool:
         if counters.datagrams_in == before:
             return True
     return False
+
+
+def _log_malformed(driver: Driver) -> None:
+    """Say at a bounded rate that datagrams came which make no sense."""
+    now = monotonic_ns()
+    if now - driver._malformed_at >= _MALFORMED_LOG_NS:
+        count = driver.endpoint.counters.malformed
+        log.event("warning", "malformed", driver.sockname, count=count - driver._malformed)
+        driver._malformed = count
+        driver._malformed_at = now

@@ -60,9 +60,7 @@ def build(
     count = payload // size
     rest = payload - count * size
     resend = start < snd.snd_nxt
-    word = _WORD + (len(tail) - 4 << _OPTIONS_SHIFT)
-    if rcv.ece:
-        word |= ECE
+    word = (_WORD | ECE if rcv.ece else _WORD) + (len(tail) - 4 << _OPTIONS_SHIFT)
     window = rcv.offer_window()
     head = last_head = _HEAD.pack(word, window)
     if end >= data_end:

@@ -233,6 +233,10 @@ def syn_options(
 
     Below 0 `mss` and `wscale` leave their option out, and None as `timestamps` (TSval, TSecr) does.
     """
+    if sack_permitted and timestamps is not None and mss >= 0 and wscale >= 0:
+        return _SYN_OPTIONS.pack(
+            _MSS_HEAD, mss, _SACK_AND_TIMESTAMPS, *timestamps, _WSCALE_HEAD, 3, wscale
+        )
     out = _MSS.pack(2, 4, mss) if mss >= 0 else b""
     if timestamps is not None:
         first = b"\x04\x02" if sack_permitted else b"\x01\x01"
