@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from utcp.aio import log
 from utcp.aio.alarm import Alarm
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import Connection, Endpoint, State, Transmit
+from utcp.core import NEVER, Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -357,10 +357,11 @@ class Driver:
 
     def _on_alarm(self, late_ns: int) -> None:
         deadline = self._poll_timeout()
-        if deadline > monotonic_ns():
-            # What it was set for has been settled since, as nearly always.
+        if not self._owners and deadline > monotonic_ns():
+            # What it was set for has ended since.
             self._heard = False
-            self._alarm.set(deadline, self._on_alarm)
+            if deadline < NEVER:
+                self._alarm.set(deadline, self._on_alarm)
             return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
