@@ -37,6 +37,7 @@ CORE: Final = (
     "ackdelay admission autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer "
     "records rtt scoreboard secrets train",
     "flight memory receiver resets send_buffer teardown timewait tlp",
+    "terms",
     "agenda rack undo",
     "loss",
     "probing tuning",

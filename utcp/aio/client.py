@@ -78,7 +78,9 @@ async def create_connection(
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
             infos = await resolve(hub.loop, host, port, family=family, flags=flags)
-            locals_ = await resolve_local(hub.loop, local_addr, family=family, flags=flags)
+            locals_ = None
+            if local_addr is not None:
+                locals_ = await resolve_local(hub.loop, local_addr, family=family, flags=flags)
             infos = _in_order(infos, happy_eyeballs_delay, interleave)
             winner = await _connect(hub, attempts, infos, locals_, happy_eyeballs_delay, config)
         else:
@@ -116,7 +118,7 @@ def _in_order(infos: list[Info], delay: float | None, first_count: int | None) -
 class Attempt(Owner):
     """A connection that is being opened, and the owner of its news until it is."""
 
-    __slots__ = ("_fixed", "_waiter", "conn", "driver", "events")
+    __slots__ = ("_fixed", "conn", "decided", "driver", "events")
 
     def __init__(self, hub: Hub, driver: Driver, *, fixed: bool = True) -> None:
         """Send the SYN from `driver`, which is connected to the peer.
@@ -126,7 +128,8 @@ class Attempt(Owner):
         self.driver = driver
         self.events = 0
         self._fixed = fixed
-        self._waiter = hub.loop.create_future()
+        self.decided: asyncio.Future[None] = hub.loop.create_future()
+        """Done when `succeeded` has an answer."""
         peer = driver.sock.peername
         assert peer is not None
         try:
@@ -142,8 +145,8 @@ class Attempt(Owner):
     def on_events(self, events: int) -> None:
         self.events |= events
         over = events & (CONNECTED | CLOSED) or (events & ADVICE and self._is_known_port())
-        if over and not self._waiter.done():
-            self._waiter.set_result(None)
+        if over and not self.decided.done():
+            self.decided.set_result(None)
 
     @override
     def on_shutdown(self) -> None:
@@ -160,27 +163,26 @@ class Attempt(Owner):
             not self._fixed and conn.state is State.SYN_SENT and conn.soft_error == "old connection"
         )
 
-    async def done(self) -> bool:
-        """Wait until the connection is established; False: another port should be tried.
+    def succeeded(self) -> bool:
+        """Whether the connection is established; False: another port should be tried.
 
         Raises OSError if it cannot be established.
         """
-        await self._waiter
-        if not self.events & (CONNECTED | CLOSED):
-            return False
-        if not self.events & CONNECTED:
+        if self.events & CONNECTED:
+            return True
+        if self.events & CLOSED:
             reason = self.conn.reason
             exc = errors.from_reason(reason, self.driver.sock.peername)
             log.event("info", "not connected", self.driver.sockname, self.driver.sock.peername,
                       reason=reason.name)  # fmt: skip
             raise exc or errors.ConnectionAborted(errno.ECONNABORTED, "Connection closed")
-        return True
+        return False
 
     def discard(self) -> None:
         """Let go of the connection and the socket."""
         if self.conn.reason is Reason.NONE:
             self.conn.abort()
-        self._waiter.cancel()
+        self.decided.cancel()
         self.driver.disown(self.conn)
         self.driver.settle_down()
 
@@ -195,17 +197,17 @@ async def _connect(
 ) -> Attempt:
     """Try the addresses in turn, with `delay` one after another without waiting for the end."""
     failures: list[OSError] = []
-    tries = [
-        functools.partial(_attempt, hub, attempts, failures, info, locals_, config)
-        for info in infos
-    ]
     if delay is None:
-        for one in tries:
+        for info in infos:
             try:
-                return await one()
+                return await _attempt(hub, attempts, failures, info, locals_, config)
             except OSError:
                 continue
     else:
+        tries = [
+            functools.partial(_attempt, hub, attempts, failures, info, locals_, config)
+            for info in infos
+        ]
         winner, _, others = await staggered.staggered_race(tries, delay, loop=hub.loop)
         if isinstance(winner, Attempt):
             return winner
@@ -235,7 +237,8 @@ async def _attempt(
             ports_left -= 1
             attempt = Attempt(hub, _driver(hub, info, locals_, config), fixed=not ports_left)
             attempts.append(attempt)
-            if await attempt.done():
+            await attempt.decided
+            if attempt.succeeded():
                 return attempt
             attempts.remove(attempt)
             attempt.discard()
@@ -251,7 +254,8 @@ async def _connect_given(
         raise ValueError("host and port was not specified and no sock specified")
     attempt = Attempt(hub, _given_driver(hub, sock, config))
     attempts.append(attempt)
-    await attempt.done()
+    await attempt.decided
+    attempt.succeeded()
     return attempt
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from utcp.aio import log
 from utcp.aio.alarm import Alarm
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import Connection, Endpoint, State, Transmit
+from utcp.core import NEVER, Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -149,7 +149,9 @@ class Driver:
         """See soon whether this driver is still needed, if nothing holds it now."""
         if not self._owners and self.server is None and not self.closed:
             self.loose = True
-            if not self.running:
+            if self.endpoint.quiet and not self.running:
+                self._let_go()  # what is left waits for the peer, or for time to pass
+            elif not self.running:
                 self.soon()
 
     def local(self, conn: Connection) -> Any:
@@ -181,7 +183,7 @@ class Driver:
                 # After Ctrl-C in a callback nothing may be lost.
                 self._settle()
         if self._counters.malformed != self._malformed:
-            self._log_malformed()
+            _log_malformed(self)
         if self.loose:
             self._let_go()
 
@@ -354,6 +356,13 @@ class Driver:
     # -- time and turns of the loop -----------------------------------------------------------
 
     def _on_alarm(self, late_ns: int) -> None:
+        deadline = self._poll_timeout()
+        if not self._owners and deadline > monotonic_ns():
+            # What it was set for has ended since.
+            self._heard = False
+            if deadline < NEVER:
+                self._alarm.set(deadline, self._on_alarm)
+            return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
             return
@@ -379,15 +388,6 @@ class Driver:
             self.running = False
         if self.loose:
             self._let_go()
-
-    def _log_malformed(self) -> None:
-        """Say at a bounded rate that datagrams came which make no sense."""
-        now = monotonic_ns()
-        if now - self._malformed_at >= _MALFORMED_LOG_NS:
-            count = self._counters.malformed
-            log.event("warning", "malformed", self.sockname, count=count - self._malformed)
-            self._malformed = count
-            self._malformed_at = now
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -458,3 +458,13 @@ def _caught_up(driver: Driver, wake_ups: int) -> bool:
         if counters.datagrams_in == before:
             return True
     return False
+
+
+def _log_malformed(driver: Driver) -> None:
+    """Say at a bounded rate that datagrams came which make no sense."""
+    now = monotonic_ns()
+    if now - driver._malformed_at >= _MALFORMED_LOG_NS:
+        count = driver.endpoint.counters.malformed
+        log.event("warning", "malformed", driver.sockname, count=count - driver._malformed)
+        driver._malformed = count
+        driver._malformed_at = now

@@ -18,7 +18,7 @@ Info = tuple[int, Any]
 
 def check_proto(proto: int) -> None:
     """Raise ValueError for a protocol that this is not."""
-    if proto not in {0, socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
+    if proto and proto not in {socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
         raise ValueError(f"proto {proto} makes no sense here: this is TCP, carried in UDP")
 
 
@@ -47,10 +47,8 @@ async def resolve(
 
 async def resolve_local(
     loop: asyncio.AbstractEventLoop, local_addr: Any, *, family: int, flags: int
-) -> list[Info] | None:
-    """The addresses to bind a client's socket to; None if the system may choose."""
-    if local_addr is None:
-        return None
+) -> list[Info]:
+    """The addresses to bind a client's socket to."""
     host, port = local_addr[:2]
     return await resolve(loop, host, port, family=family, flags=flags)
 

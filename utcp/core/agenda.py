@@ -15,6 +15,7 @@ from utcp.core.secrets import Secrets
 from utcp.core.segment import Segment
 from utcp.core.state import Reason
 from utcp.core.teardown import finish
+from utcp.core.terms import Terms
 from utcp.stats import Counters
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Agenda:
         "replies",
         "resets",
         "sample",
+        "terms",
         "to_send",
     )
 
@@ -53,6 +55,7 @@ class Agenda:
     ) -> None:
         self._counters = counters
         self._host_of = host_of
+        self.terms = Terms(config)
         self.resets = Resets(config.reset_rate, secrets, counters)
         self.admission = Admission(config, counters, host_of)
         self.memory = Memory(config.max_buffered)

@@ -196,9 +196,22 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
         snd.snd_wl2 = ack
         handshake.established(conn, now, snd.iss + 1)
         conn.touch()
-    length = seg.length()
-    echo = seg.ts_ecr if conn.ts_ok and seg.has_timestamps else -1
-    acks.process(conn, now, seq, ack, wnd, length, bool(seg.flags & ECE), seg.sack32, echo)
+    ece = seg.flags & ECE != 0
+    end = snd.buffer.end
+    if (
+        ack > snd.snd_una
+        and not ece
+        and not seg.sack32
+        # A FIN that still waits is not seen there.
+        and not (snd.fin_queued and snd.snd_nxt == end)
+        and acks.predicted(conn, now, seq, ack, wnd)
+    ):
+        # It is only what it acknowledges, or what comes with it, that is not as usual.
+        if snd.fin_queued and ack > end:
+            teardown.fin_acked(conn)
+    else:
+        echo = seg.ts_ecr if conn.ts_ok and seg.has_timestamps else -1
+        acks.process(conn, now, seq, ack, wnd, seg.length(), ece, seg.sack32, echo)
     return conn.state is not CLOSED
 
 

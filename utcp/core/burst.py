@@ -69,9 +69,7 @@ def build(
     count = payload // size
     rest = payload - count * size
     resend = start < snd.snd_nxt
-    word = _WORD + (len(tail) - 4 << _OPTIONS_SHIFT)
-    if rcv.ece:
-        word |= ECE
+    word = (_WORD | ECE if rcv.ece else _WORD) + (len(tail) - 4 << _OPTIONS_SHIFT)
     window = rcv.offer_window()
     head = last_head = _HEAD.pack(word, window)
     if end >= data_end:
@@ -79,7 +77,9 @@ def build(
         word |= (PSH if payload else 0) | (FIN if end > data_end else 0)
         last_head = _HEAD.pack(word, window)
     data: bytes | list[bytes | memoryview]
-    if size >= _LARGE and payload:
+    if not payload:
+        data = last_head + _PACK_SEQ(start & MASK32) + tail
+    elif size >= _LARGE:
         data = _cut(buffer, start, stop, size, head, last_head, tail)
     elif not rest and count >= train.LEAST and (start & MASK32) + payload <= MASK32:
         view = _view(buffer, start, stop)
@@ -119,7 +119,7 @@ def _cut(
     tail: bytes,
 ) -> list[bytes | memoryview]:
     """Segments of `size` bytes from `start` to `stop`, the last of which may be shorter and has
-    `last_head`; one without payload if there is none. In pieces.
+    `last_head`. In pieces.
 
     The hot loop: for a train one call, per segment that is none one packed number, one slice, two
     list entries.
@@ -128,7 +128,7 @@ def _cut(
     pos = start
     parts: list[bytes | memoryview] = []
     # Without the last one.
-    count = (stop - start - 1) // size if stop > start else 0
+    count = (stop - start - 1) // size
     if count >= train.LEAST and size < _LARGE and (start & MASK32) + stop - start <= MASK32:
         pos += count * size
         view = _view(buffer, start, pos)

@@ -20,7 +20,7 @@ from utcp.core import autotune, cc, events, segment, teardown, timers
 from utcp.core.ackdelay import AckDelay
 from utcp.core.agenda import Agenda
 from utcp.core.pmtu import LOOPBACK_MTU, PathMtu
-from utcp.core.receiver import Receiver, window_scale
+from utcp.core.receiver import Receiver
 from utcp.core.rtt import RttEstimator
 from utcp.core.sender import MIN_MSS, Sender
 from utcp.core.seq import MASK32
@@ -43,6 +43,8 @@ _MIN_SNDBUF: Final = 256 << 10
 _UDP_HEADER: Final = 8
 _MAX_IP_PACKET: Final = 65_535
 _NEVER_BEFORE: Final = -NEVER
+# `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
+_PREDICTABLE: Final = frozenset((ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2))
 
 
 def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
@@ -70,7 +72,6 @@ class Connection:
         "burst_capacity",
         "bytes_retrans",
         "bytes_sent",
-        "challenge_interval_ns",
         "challenged_at",
         "config",
         "counters",
@@ -141,15 +142,16 @@ class Connection:
         self.reason: Reason = Reason.NONE
         self.soft_error = ""
         """The last condition that made delivery slow or doubtful, as a word; "" for none."""
-        self.pmtu = PathMtu(path_mtu, ipv6, config.ns("mtu_raise_interval"))
+        terms = agenda.terms
+        self.pmtu = PathMtu(path_mtu, ipv6, terms.mtu_raise_ns)
         mss = mss_for(path_mtu, ipv6, config)
-        rtt = RttEstimator(config.ns("rto_initial"), config.ns("rto_min"), config.ns("rto_max"))
+        rtt = RttEstimator(terms.rto_initial_ns, terms.rto_min_ns, terms.rto_max_ns)
         control = cc.create(config.congestion_control, mss, config.initial_window)
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
         self.snd = Sender(iss, mss, rtt, control, agenda.sample, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
         self.offer()
-        self.acks = AckDelay(config.ns("delayed_ack"), config.quick_acks)
+        self.acks = AckDelay(terms.delayed_ack_ns, config.quick_acks)
         self.timers = TimerTable()
         self.heap_at = NEVER
         self.ts_offset = ts_offset
@@ -164,15 +166,14 @@ class Connection:
         self.queued = self.announced = False
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
-        self.challenge_interval_ns = config.ns("challenge_ack_interval")
         self.challenged_at = _NEVER_BEFORE
         self.dscp = config.dscp
         self.send_buffer = config.send_buffer  # most bytes written that TCP takes as its own
         self.recv_buffer = config.recv_buffer  # what the receive buffer may grow to
-        self.user_timeout_ns = config.ns("user_timeout")
+        self.user_timeout_ns = terms.user_timeout_ns
         self.keepalive_on = config.keepalive
-        self.keepalive_idle_ns = config.ns("keepalive_idle")
-        self.keepalive_interval_ns = config.ns("keepalive_interval")
+        self.keepalive_idle_ns = terms.keepalive_idle_ns
+        self.keepalive_interval_ns = terms.keepalive_interval_ns
         self.keepalive_count = config.keepalive_count
         self._events = self.keepalive_probes = self.last_heard_at = 0
         self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
@@ -356,10 +357,9 @@ class Connection:
 
     def offer(self) -> None:
         """Begin with the window and the window scale that our SYN offers."""
-        config = self.config
-        self.rcv.capacity = autotune.initial(self.rcv.adv_mss, config.recv_buffer)
-        if config.window_scaling:
-            self.rcv.rcv_wscale = window_scale(config.recv_buffer)
+        rcv = self.rcv
+        rcv.capacity = autotune.initial(rcv.adv_mss, self.config.recv_buffer)
+        rcv.rcv_wscale = self.agenda.terms.wscale
 
     def touch(self) -> None:
         """Have the endpoint's `poll_transmit` look at this connection."""
@@ -369,16 +369,16 @@ class Connection:
 
     def move(self, state: State) -> None:
         """Change the state; only along `TRANSITIONS`."""
-        if state not in TRANSITIONS[self.state]:
-            raise AssertionError(f"no transition from {self.state} to {state}")
+        old = self.state
+        if state not in TRANSITIONS[old]:
+            raise AssertionError(f"no transition from {old} to {state}")
         if self.passive:
             if state is SYN_RECEIVED:
                 self.agenda.half_open[self] = None
-            elif self.state is SYN_RECEIVED:
+            elif old is SYN_RECEIVED:
                 del self.agenda.half_open[self]
         self.state = state
-        # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
-        self.predict = self.ts_ok and state in (ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2)
+        self.predict = self.ts_ok and state in _PREDICTABLE
 
     def ts_clock(self, now: int) -> int:
         """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""

@@ -24,7 +24,7 @@ OLD_CONNECTION: Final = "old connection"
 def poll(conn: Connection, now: int) -> Transmit | None:
     """The SYN or SYN-ACK, first or again; a bare ACK where one is asked for meanwhile."""
     snd = conn.snd
-    lost = snd.flight.next_lost()[0] >= 0
+    lost = snd.flight.lost_bytes > 0 and snd.flight.next_lost()[0] >= 0
     if not conn.syn_due and not lost:
         if conn.rcv.ack_now and conn.state is not SYN_SENT:
             return _challenge(conn, now)

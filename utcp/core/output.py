@@ -145,7 +145,9 @@ def _new_end(conn: Connection, now: int) -> int:
         snd.cc.on_idle(now, idle_ns, snd.rtt.rto_ns)
         # Nothing may leave even now; but this silence has been accounted for.
         snd.last_sent_at = now
-    end = snd.new_data_end(burst.full_size(conn))
+    end = snd.snd_nxt
+    if end < snd.buffer.end:
+        end = snd.new_data_end(burst.full_size(conn))
     if snd.fin_queued and end == snd.buffer.end and end < snd.snd_una + snd.snd_wnd:
         # The FIN has a sequence number, so it needs room in the window as data does.
         end += 1

@@ -19,7 +19,7 @@ _ISN_TICK_NS: Final = 4_000
 class Secrets:
     """Keyed hashes for the endpoint at the address `local`."""
 
-    __slots__ = ("_key", "_numbers")
+    __slots__ = ("_addr", "_both", "_key", "_numbers")
 
     def __init__(self, entropy: bytes, local: Hashable = None) -> None:
         if len(entropy) < _LEAST_ENTROPY:
@@ -27,6 +27,9 @@ class Secrets:
         self._key = key = blake2s(repr(local).encode(), key=blake2s(entropy).digest()).digest()
         # Copied for each connection: what is the same for all of them is hashed once.
         self._numbers = blake2s(key=key, person=b"numbers", digest_size=8)
+        # What came of it for the last address: a client connects to the same one again and again.
+        self._addr: Hashable = None
+        self._both = -1
 
     def numbers(self, now: int, addr: Hashable) -> tuple[int, int]:
         """For a connection with `addr` opened at `now`: the initial send sequence number, and what
@@ -35,9 +38,12 @@ class Secrets:
         RFC 9293 §3.4.1 (MUST-8, SHLD-1): ISN = M + F(localip, localport, remoteip, remoteport,
         secretkey) with M a clock that ticks every 4 microseconds.
         """
-        numbers = self._numbers.copy()
-        numbers.update(repr(addr).encode())
-        both = int.from_bytes(numbers.digest())
+        if self._both < 0 or addr != self._addr:
+            numbers = self._numbers.copy()
+            numbers.update(repr(addr).encode())
+            self._both = int.from_bytes(numbers.digest())
+            self._addr = addr
+        both = self._both
         return (now // _ISN_TICK_NS + (both >> 32)) & MASK32, both & MASK32
 
     def bucket(self, second: int, host: Hashable) -> int:

@@ -49,6 +49,9 @@ _MSS_HEAD: Final = 0x0204
 _SACK_AND_TIMESTAMPS: Final = 0x0402080A
 _WSCALE_HEAD: Final = 0x0103
 
+_LEAST_OFFSET: Final = 0x50
+_BUT_URG: Final = 0xFF & ~URG
+
 MAX_WSCALE: Final = 14  # RFC 7323 §2.3
 
 # What Segment.parse returns.
@@ -97,16 +100,17 @@ class Segment:
 
     def parse(self, buf: bytes | bytearray | memoryview, start: int, end: int) -> int:
         """Take apart the datagram `buf[start:end]`; returns OK, NOT_OURS or MALFORMED."""
-        if end - start < 1 or buf[start] < 0x50:
-            return NOT_OURS if end > start else MALFORMED
         if end - start < HEADER_SIZE:
-            return MALFORMED
+            return NOT_OURS if end > start and buf[start] < _LEAST_OFFSET else MALFORMED
         offset, flags, self.window, self.seq32, self.ack32 = HEADER.unpack_from(buf, start)
+        if offset < _LEAST_OFFSET:
+            return NOT_OURS
         # URG is sent as 0 and ignored: the wire format has no urgent pointer.
-        self.flags = flags = flags & ~URG
-        self.payload_at = start + HEADER_SIZE + ((offset >> 4) - 5) * 4
+        self.flags = flags = flags & _BUT_URG
+        # DOff counts words, and two that UDP carries.
+        self.payload_at = payload_at = start - 8 + (offset >> 2 & 0x3C)
         self.end = end
-        if self.payload_at > end or flags in _IMPOSSIBLE:
+        if payload_at > end or flags in _IMPOSSIBLE:
             return MALFORMED
         self.mss = self.wscale = -1
         self.sack_permitted = self.has_timestamps = False
@@ -229,6 +233,10 @@ def syn_options(
 
     Below 0 `mss` and `wscale` leave their option out, and None as `timestamps` (TSval, TSecr) does.
     """
+    if sack_permitted and timestamps is not None and mss >= 0 and wscale >= 0:
+        return _SYN_OPTIONS.pack(
+            _MSS_HEAD, mss, _SACK_AND_TIMESTAMPS, *timestamps, _WSCALE_HEAD, 3, wscale
+        )
     out = _MSS.pack(2, 4, mss) if mss >= 0 else b""
     if timestamps is not None:
         first = b"\x04\x02" if sack_permitted else b"\x01\x01"

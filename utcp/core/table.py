@@ -93,6 +93,12 @@ class Table:
         """Whether there is no connection, no TIME-WAIT record and nothing left to send."""
         return not (self._connections or self._time_waits.records or self._agenda.replies)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether something is left to wait for, but nothing to send or to tell."""
+        agenda = self._agenda
+        return not (self.idle or agenda.to_send or agenda.ready or agenda.replies)
+
     def can_reuse(self, now: int, addr: Hashable) -> bool:
         """Whether `connect` may open a connection over the TIME-WAIT record of `addr`."""
         old = self._time_waits.records.get(addr)

@@ -141,7 +141,7 @@ def may_challenge(conn: Connection, now: int) -> bool:
 
     It is the connection's own: a counter for all of them could be read from outside.
     """
-    if now - conn.challenged_at < conn.challenge_interval_ns:
+    if now - conn.challenged_at < conn.agenda.terms.challenge_interval_ns:
         return False
     conn.challenged_at = now
     return True

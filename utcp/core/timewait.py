@@ -131,10 +131,11 @@ class TimeWait:
 
         RFC 9293 §3.6.1 (MAY-2) (1): larger than the largest number used before.
         """
-        above = iss - self.snd_nxt32 & MASK32
+        snd_nxt32 = self.snd_nxt32
+        above = iss - snd_nxt32 & MASK32
         if 0 < above < 0x8000_0000:
             return iss
-        return self.snd_nxt32 + _ISS_STEP & MASK32
+        return snd_nxt32 + _ISS_STEP & MASK32
 
 
 class TimeWaits:

@@ -22,9 +22,10 @@ def start(conn: Connection, now: int) -> None:
     """The handshake is over: from now on the receive buffer fits itself to the path."""
     rcv = conn.rcv
     rcv.tuner.start(now, conn.snd.rtt.min_rtt_ns, conn.snd.mss)
-    most = _most(conn)
+    fast = _fast(conn)
+    most = _most(conn, fast)
     # What the UDP socket's buffer allows is little and held anyway: no need to grow into it.
-    if most < rcv.capacity or _fast(conn):
+    if fast or most < rcv.capacity:
         rcv.capacity = most
 
 
@@ -38,19 +39,18 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
     elif conn.snd.rtt.srtt_ns:
         rcv.tuner.note_rtt(conn.snd.rtt.srtt_ns)
     taken = rcv.total - rcv.buffer.size
-    rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, _most(conn), rcv.rcv_mss)
+    rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, _most(conn, _fast(conn)), rcv.rcv_mss)
     if conn.agenda.memory.pressed:
         conn.agenda.memory.squeeze(conn)
 
 
-def _most(conn: Connection) -> int:
+def _most(conn: Connection, fast: bool) -> int:
     """What the receive buffer may grow to: the size asked for, what the window field can say,
-    and, where the round trip is so short that a whole window can arrive between two wake-ups, what
-    the UDP socket's buffer can hold."""
+    and, if the path is `fast`, what the UDP socket's buffer can hold."""
     most = conn.recv_buffer
     if not conn.wscale_ok:
         most = min(most, 0xFFFF)
-    if _fast(conn):
+    if fast:
         most = min(most, conn.burst_capacity, _FAST_WINDOW)
     return most
 

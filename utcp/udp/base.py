@@ -316,8 +316,10 @@ class UdpSocket:
         level, name = options[self.family]
         if self._connected:
             # Not connected in the eyes of this option: no route is cached just now.
-            with suppress(OSError):
+            try:
                 return self._sock.getsockopt(level, name)
+            except OSError:
+                pass  # the helper knows
         remote = self.remote(addr)
         for _ in range(2):
             # The second try is with a new helper: a used one is tied to a source address that

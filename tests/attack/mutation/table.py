@@ -72,7 +72,7 @@ MUTATIONS: Final = (
     Mutation(
         "challenge limit",
         "utcp/core/teardown.py",
-        "    if now - conn.challenged_at < conn.challenge_interval_ns:\n",
+        "    if now - conn.challenged_at < conn.agenda.terms.challenge_interval_ns:\n",
         "    if False:\n",
         (
             f"{BLIND}::test_challenges_are_as_few_in_a_minute_as_their_limit_says",

@@ -1,0 +1,40 @@
+"""What every connection of an endpoint begins with, as `Config` says, in the core's own units.
+
+It is worked out once for the endpoint, so that a connection only takes it over.
+"""
+
+from __future__ import annotations
+
+from utcp.config import Config
+from utcp.core.receiver import window_scale
+
+
+class Terms:
+    """Times in nanoseconds. Read only."""
+
+    __slots__ = (
+        "challenge_interval_ns",
+        "delayed_ack_ns",
+        "keepalive_idle_ns",
+        "keepalive_interval_ns",
+        "mtu_raise_ns",
+        "rto_initial_ns",
+        "rto_max_ns",
+        "rto_min_ns",
+        "user_timeout_ns",
+        "wscale",
+    )
+
+    def __init__(self, config: Config) -> None:
+        ns = config.ns
+        self.rto_initial_ns = ns("rto_initial")
+        self.rto_min_ns = ns("rto_min")
+        self.rto_max_ns = ns("rto_max")
+        self.delayed_ack_ns = ns("delayed_ack")
+        self.mtu_raise_ns = ns("mtu_raise_interval")
+        self.challenge_interval_ns = ns("challenge_ack_interval")
+        self.user_timeout_ns = ns("user_timeout")
+        self.keepalive_idle_ns = ns("keepalive_idle")
+        self.keepalive_interval_ns = ns("keepalive_interval")
+        self.wscale = window_scale(config.recv_buffer) if config.window_scaling else 0
+        """The shift that our SYN offers (RFC 7323 §2.2)."""
