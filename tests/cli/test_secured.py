@@ -138,6 +138,23 @@ async def test_what_is_no_record() -> None:
         assert isinstance(await one.lost, ssl.SSLError)  # the alert
 
 
+async def test_an_alert_is_no_end_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if something else makes it look for data before the connection is over."""
+    async with pair(App, App) as (one, two):
+        secured = one.transport
+        fail = secured._fail
+
+        def fail_and_look(error: Exception) -> None:
+            fail(error)
+            secured._deliver()
+
+        monkeypatch.setattr(secured, "_fail", fail_and_look)
+        secured._transport.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert isinstance(await one.lost, ssl.SSLError)
+        assert not one.ended.done()
+        await two.lost
+
+
 async def test_abort() -> None:
     async with pair(App, App) as (one, two):
         one.transport.abort()

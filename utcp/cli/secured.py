@@ -189,6 +189,8 @@ class Secured(asyncio.Transport, asyncio.Protocol):
 
     def _decrypt(self) -> None:
         """Take over everything that has arrived."""
+        if self._error is not None:
+            return  # after an alert OpenSSL would tell of an end in order
         try:
             while not self._ended:
                 data = self._tls.read(_CHUNK)
