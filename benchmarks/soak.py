@@ -108,6 +108,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.wait_closed()
     except OSError:
         writer.transport.abort()
+        # Else the future of it may be found among the garbage before the protocol that knows that
+        # nobody need look at it.
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 class Soak:
