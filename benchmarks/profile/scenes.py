@@ -11,6 +11,8 @@ from benchmarks.cases import PROTOCOL, Case, Task, tasks
 
 BURST: Final = 44 * 1448
 """Bytes that leave with one system call."""
+DATAGRAM: Final = 65_483
+"""Bytes in the largest datagram, over loopback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ SCENES: Final = (
     Scene("message echo", "echo/64", "server", "message", "trips"),
     Scene("burst send", "bulk/up/1448", "client", "burst", "up", BURST),
     Scene("burst receive", "bulk/up/1448", "server", "burst", "up", BURST),
+    Scene("loopback send", "bulk/up/loopback", "client", "datagram", "up", DATAGRAM),
+    Scene("loopback receive", "bulk/up/loopback", "server", "datagram", "up", DATAGRAM),
     Scene("open-close, client", "connections/churn", "client", "connection", "connections"),
     Scene("open-close, server", "connections/churn", "server", "connection", "connections"),
 )

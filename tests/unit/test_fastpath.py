@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utcp.config import Config
-from utcp.core import Connection, Endpoint, State, ack, fastpath, message, train
+from utcp.core import Connection, Endpoint, State, ack, bulk, fastpath, message, train
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
@@ -53,9 +53,25 @@ def segment(
 class Side:
     """One endpoint with one established connection."""
 
-    def __init__(self, predicting: bool, *, ecn: bool, sack: bool) -> None:
-        config = Config(recv_buffer=4096, ecn=ecn, sack=sack, max_segment_size=MSS + 12)
+    def __init__(
+        self,
+        predicting: bool,
+        *,
+        ecn: bool,
+        sack: bool,
+        pacing: bool = True,
+        keepalive: bool = False,
+    ) -> None:
+        config = Config(
+            recv_buffer=4096,
+            ecn=ecn,
+            sack=sack,
+            pacing=pacing,
+            keepalive=keepalive,
+            max_segment_size=MSS + 12,
+        )
         self.endpoint = Endpoint(config, bytes(range(16)))
+        self.endpoint.max_burst_segments = 8
         self.predicting = predicting
         self.now = SECOND
         self.conn: Connection = self.endpoint.connect(self.now, PEER)
@@ -83,6 +99,7 @@ class Side:
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
             stack.enter_context(patch.object(message, "send", lambda conn, now: None))
+            stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
 
     def arrive(self, data: bytes, stride: int, ecn: int) -> None:
@@ -155,8 +172,8 @@ STEPS = st.lists(
         segments=st.lists(SEGMENTS, min_size=1, max_size=8),
         ecn=st.sampled_from([0, 2, 2, 2, 3]),
         wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250, 3000]),
-        write=st.sampled_from([0, 0, 0, 1, 50, 99, 100, 101, 5000]),
-        answer=st.sampled_from([0, 0, 1, 50, 100, 101]),
+        write=st.sampled_from([0, 0, 0, 1, 50, 99, 100, 101, 200, 1000, 5000]),
+        answer=st.sampled_from([0, 0, 1, 50, 100, 101, 300]),
         read=st.sampled_from([0, -1, -1, -1, 30, 1000]),
         close=st.integers(0, 40).map(lambda n: n == 0),
         option=st.sampled_from([""] * 12 + ["cork", "uncork", "nagle", "impatient"]),
@@ -201,10 +218,18 @@ def choose(conn: Connection, option: str) -> None:
 
 
 @settings(max_examples=300)
-@given(steps=STEPS, ecn=st.booleans(), sack=st.booleans())
-def test_the_same_as_step_by_step(steps: list[Step], ecn: bool, sack: bool) -> None:
-    fast = Side(True, ecn=ecn, sack=sack)
-    slow = Side(False, ecn=ecn, sack=sack)
+@given(
+    steps=STEPS,
+    ecn=st.booleans(),
+    sack=st.booleans(),
+    pacing=st.booleans(),
+    keepalive=st.booleans(),
+)
+def test_the_same_as_step_by_step(
+    steps: list[Step], ecn: bool, sack: bool, pacing: bool, keepalive: bool
+) -> None:
+    fast = Side(True, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive)
+    slow = Side(False, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive)
     ts_val = 10
     for step in steps:
         for side in (fast, slow):

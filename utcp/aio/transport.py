@@ -325,7 +325,8 @@ class Transport(Ending):
         if self._lost:
             return
         if self._protocol_paused:
-            self._watch()
+            if self._conn.writable_level < 0:
+                self._watch()  # else it was paused anew, and is watched
         elif self._fin_held:
             self._fin_held = False
             self._conn.write_eof()

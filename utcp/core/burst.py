@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import segment, timers, train
+from utcp.core import segment, train
 from utcp.core.segment import (
     ACK,
     CWR,
@@ -22,7 +22,7 @@ from utcp.core.segment import (
     TIMESTAMPS_WORD,
 )
 from utcp.core.seq import MASK32
-from utcp.core.timers import NEVER
+from utcp.core.timers import CORK, DELAYED_ACK, NEVER, PERSIST, RTO, USER
 from utcp.core.transmit import Transmit
 
 if TYPE_CHECKING:
@@ -79,13 +79,8 @@ def build(
     data: bytes | list[bytes | memoryview]
     if not payload:
         data = last_head + _PACK_SEQ(start & MASK32) + tail
-    elif size >= _LARGE:
-        data = _cut(buffer, start, stop, size, head, last_head, tail)
-    elif not rest and count >= train.LEAST and (start & MASK32) + payload <= MASK32:
-        view = _view(buffer, start, stop)
-        data = train.pack(head, last_head, start & MASK32, tail, view, size, count)
     else:
-        data = b"".join(_cut(buffer, start, stop, size, head, last_head, tail))
+        data = cut(buffer, start, stop, size, head, last_head, tail)
     tos = conn.dscp << 2
     if conn.ecn_ok and not resend and payload and not snd.probe_due:
         # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
@@ -95,11 +90,39 @@ def build(
             snd.cwr_pending = False
             data = data if isinstance(data, bytes) else b"".join(data)
             data = data[:1] + bytes((data[1] | CWR,)) + data[2:]
-    if not resend and (rest or not payload):
-        snd.small_end = end
-    _sent(conn, now, start, end, resend)
-    conn.count_out(count + 1 if rest or not payload else count, payload, resend)
+    segments = count + 1 if rest or not payload else count
+    if resend:
+        _resent(conn, now, start, end, segments, payload)
+    else:
+        if rest or not payload:
+            snd.small_end = end
+        sent(conn, now, start, end, segments, payload)
     return Transmit(conn.addr, data, size + overhead, tos)
+
+
+def cut(
+    buffer: SendBuffer,
+    start: int,
+    stop: int,
+    size: int,
+    head: bytes,
+    last_head: bytes,
+    tail: bytes,
+) -> bytes | list[bytes | memoryview]:
+    """Segments of `size` bytes from `start` to `stop`, the last of which may be shorter and has
+    `last_head`. In pieces where they are large."""
+    payload = stop - start
+    if size >= _LARGE:
+        if payload <= size:
+            view = buffer.run(start)
+            if len(view) >= payload:
+                return [last_head + _PACK_SEQ(start & MASK32) + tail, view[:payload]]
+        return _cut(buffer, start, stop, size, head, last_head, tail)
+    count = payload // size
+    if count >= train.LEAST and not payload % size and (start & MASK32) + payload <= MASK32:
+        view = _view(buffer, start, stop)
+        return train.pack(head, last_head, start & MASK32, tail, view, size, count)
+    return b"".join(_cut(buffer, start, stop, size, head, last_head, tail))
 
 
 def _view(buffer: SendBuffer, start: int, stop: int) -> memoryview:
@@ -118,8 +141,7 @@ def _cut(
     last_head: bytes,
     tail: bytes,
 ) -> list[bytes | memoryview]:
-    """Segments of `size` bytes from `start` to `stop`, the last of which may be shorter and has
-    `last_head`. In pieces.
+    """What `cut` gives, in pieces.
 
     The hot loop: for a train one call, per segment that is none one packed number, one slice, two
     list entries.
@@ -147,30 +169,51 @@ def _cut(
             return parts
 
 
-def _sent(conn: Connection, now: int, start: int, end: int, resend: bool) -> None:
-    """Account for a burst that goes out, and start the timer that watches over it."""
+def sent(conn: Connection, now: int, start: int, end: int, segments: int, payload: int) -> None:
+    """Account for new data, and perhaps a FIN, that goes out, and start the timer that watches
+    over it."""
     snd = conn.snd
-    if resend:
-        snd.flight.resent(start, end, now)
-    else:
-        if snd.snd_nxt == snd.snd_una:
-            snd.progress_at = now
-        snd.flight.sent(start, end, now)
-        snd.snd_nxt = end
-        snd.override = False
-        if snd.loss.may_probe:
-            snd.probe_unarmed = True
-        if conn.acks.unanswered:
-            conn.acks.answered(now, conn.rcv.rcv_nxt)
+    if start == snd.snd_una:
+        snd.progress_at = now
+    snd.flight.sent(start, end, now)
+    snd.snd_nxt = end
+    snd.last_sent_at = now
+    snd.override = False
+    if snd.loss.may_probe:
+        snd.probe_unarmed = True
+    rcv = conn.rcv
+    acks = conn.acks
+    if acks.unanswered:
+        acks.answered(now, rcv.rcv_nxt)
+    rcv.last_ack_sent = rcv.rcv_nxt
+    rcv.ack_now = False
+    at = conn.timers.at
+    if at[RTO] == NEVER:
+        # RFC 6298 §5 (5.1)
+        at[RTO] = now + snd.rtt.rto_ns
+    if conn.user_timeout_ns and at[USER] == NEVER:
+        at[USER] = snd.progress_at + conn.user_timeout_ns
+    at[PERSIST] = at[CORK] = at[DELAYED_ACK] = NEVER
+    conn.segs_out += segments
+    conn.bytes_sent += payload
+    conn.counters.segments_out += segments
+
+
+def _resent(conn: Connection, now: int, start: int, end: int, segments: int, payload: int) -> None:
+    """The same for what goes out once more."""
+    snd = conn.snd
+    snd.flight.resent(start, end, now)
     snd.last_sent_at = now
     at = conn.timers.at
-    if at[timers.RTO] == NEVER:
+    if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
-        at[timers.RTO] = now + snd.rtt.rto_ns
-    if conn.user_timeout_ns and at[timers.USER] == NEVER:
-        at[timers.USER] = snd.progress_at + conn.user_timeout_ns
-    at[timers.PERSIST] = at[timers.CORK] = NEVER
+        at[RTO] = now + snd.rtt.rto_ns
+    if conn.user_timeout_ns and at[USER] == NEVER:
+        at[USER] = snd.progress_at + conn.user_timeout_ns
+    at[PERSIST] = at[CORK] = NEVER
     acknowledged(conn)
+    conn.count_out(segments, payload)
+    conn.count_again(segments, payload)
 
 
 def acknowledged(conn: Connection) -> None:
@@ -178,7 +221,7 @@ def acknowledged(conn: Connection) -> None:
     rcv = conn.rcv
     rcv.last_ack_sent = rcv.rcv_nxt
     rcv.ack_now = False
-    conn.timers.at[timers.DELAYED_ACK] = NEVER
+    conn.timers.at[DELAYED_ACK] = NEVER
 
 
 def ack(conn: Connection, now: int, seq: int) -> Transmit:
@@ -195,14 +238,14 @@ def ack(conn: Connection, now: int, seq: int) -> Transmit:
         word |= ECE
     data = _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
     acknowledged(conn)
-    conn.count_out(1, 0, False)
+    conn.count_out(1, 0)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
 
 def reset(conn: Connection) -> bytes:
     """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
     conn.reset_due = False
-    conn.count_out(1, 0, False)
+    conn.count_out(1, 0)
     conn.counters.resets_out += 1
     return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
 

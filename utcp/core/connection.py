@@ -209,8 +209,12 @@ class Connection:
         if self.squeezed:
             return 0
         snd = self.snd
-        window = min(snd.cc.cwnd, snd.max_snd_wnd)
-        return min(max(2 * window, _MIN_SNDBUF), self.send_buffer)
+        size = 2 * snd.cc.cwnd
+        if size > 2 * snd.max_snd_wnd:
+            size = 2 * snd.max_snd_wnd
+        if size < _MIN_SNDBUF:
+            size = _MIN_SNDBUF
+        return size if size < self.send_buffer else self.send_buffer
 
     @property
     def nodelay(self) -> bool:
@@ -400,16 +404,17 @@ class Connection:
             self.agenda.memory.note(self)
         self.touch()
 
-    def count_out(self, segments: int, payload: int, resend: bool) -> None:
+    def count_out(self, segments: int, payload: int) -> None:
         """Count a burst that goes out."""
         self.segs_out += segments
         self.bytes_sent += payload
-        counters = self.counters
-        counters.segments_out += segments
-        if resend:
-            self.total_retrans += segments
-            self.bytes_retrans += payload
-            counters.retransmitted_segments += segments
+        self.counters.segments_out += segments
+
+    def count_again(self, segments: int, payload: int) -> None:
+        """Count what of it went out before."""
+        self.total_retrans += segments
+        self.bytes_retrans += payload
+        self.counters.retransmitted_segments += segments
 
     def window_opened(self) -> None:
         """There is much more room: tell the peer, if that can matter to it."""

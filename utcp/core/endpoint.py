@@ -24,6 +24,7 @@ from typing import Final
 from utcp.config import Config
 from utcp.core import (
     admission,
+    bulk,
     fastpath,
     handshake,
     icmp,
@@ -321,16 +322,19 @@ class Endpoint(Table):
             conn = queue[0]
             snd = conn.snd
             out = None
-            if conn.predict and snd.buffer.end > snd.snd_nxt == snd.snd_una:
-                out = message.send(conn, now)
+            if conn.predict and snd.buffer.end > snd.snd_nxt:
+                if snd.snd_nxt == snd.snd_una:
+                    out = message.send(conn, now)
+                if out is None:
+                    out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
             if out is None:
                 out = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-                if out is not None and conn.more:
-                    if len(queue) > 1:
-                        queue.rotate(-1)
-                    self.counters.datagrams_out += 1
-                    self.more_to_send = True
-                    return out
+            if out is not None and conn.more:
+                if len(queue) > 1:
+                    queue.rotate(-1)
+                self.counters.datagrams_out += 1
+                self.more_to_send = True
+                return out
             queue.popleft()
             conn.queued = False
             if conn.state is CLOSED or conn.state is TIME_WAIT:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from utcp.core import burst
 from utcp.core.segment import ACK, ECE, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
-from utcp.core.timers import CORK, DELAYED_ACK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
+from utcp.core.timers import KEEPALIVE, NEVER, PTO, RTO
 from utcp.core.tlp import pto_ns
 from utcp.core.transmit import Transmit
 
@@ -50,39 +51,23 @@ def send(conn: Connection, now: int) -> Transmit | None:
     # has turned keepalive on.
     if now - snd.last_sent_at > rtt.rto_ns or (conn.keepalive_on and at[KEEPALIVE] == NEVER):
         return None
-    rcv_nxt = rcv.rcv_nxt
     data = _HEADER.pack(
         _WORD | ECE if rcv.ece else _WORD,
         rcv.offer_window(),
         nxt & MASK32,
-        rcv_nxt & MASK32,
+        rcv.rcv_nxt & MASK32,
         TIMESTAMPS_WORD,
         now // _MS + conn.ts_offset & MASK32,
         rcv.ts_recent,
     ) + buffer.rest(nxt)
-    snd.cwnd_limited = snd.override = False
+    snd.cwnd_limited = conn.more = False
     if size < mss:
         snd.small_end = end
-    snd.progress_at = snd.last_sent_at = now
-    snd.flight.sent(nxt, end, now)
-    snd.snd_nxt = end
-    acks = conn.acks
-    if at[RTO] == NEVER:
-        # RFC 6298 §5 (5.1)
-        at[RTO] = now + rtt.rto_ns
-    if loss.may_probe:
+    burst.sent(conn, now, nxt, end, 1, size)
+    if snd.probe_unarmed:
         # RFC 8985 §7.2
-        due = now + pto_ns(rtt.srtt_ns, True, acks.most_ns)
+        snd.probe_unarmed = False
+        due = now + pto_ns(rtt.srtt_ns, True, conn.acks.most_ns)
         at[PTO] = due if due < at[RTO] else at[RTO]
-    if conn.user_timeout_ns and at[USER] == NEVER:
-        at[USER] = now + conn.user_timeout_ns
-    at[PERSIST] = at[CORK] = at[DELAYED_ACK] = NEVER
-    if acks.unanswered:
-        acks.answered(now, rcv_nxt)
-    rcv.last_ack_sent = rcv_nxt
-    rcv.ack_now = False
-    conn.segs_out += 1
-    conn.bytes_sent += size
-    conn.counters.segments_out += 1
     tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
     return Transmit(conn.addr, data, HEADER_SIZE + TIMESTAMPS_SIZE + mss, tos)

@@ -180,7 +180,9 @@ class LinuxUdpSocket(UdpSocket):
             segment_size = 0
         elif self.max_burst_segments == 1:
             return self.send(addr, b"".join(pieces), segment_size, tos)
-        ancillary = self._ancillary(addr, segment_size, tos)
+        ancillary: Sequence[tuple[int, int, bytes]] = ()
+        if self._wildcard or segment_size or tos != self._tos:
+            ancillary = self._ancillary(addr, segment_size, tos)
         try:
             if self._connected:
                 self._sock.sendmsg(pieces, ancillary)
