@@ -63,6 +63,7 @@ class Driver:
         "_counters",
         "_flushed",
         "_heard",
+        "_known",
         "_lone",
         "_loop",
         "_malformed",
@@ -121,6 +122,7 @@ class Driver:
         self._receive = endpoint.receive
         self._settle = endpoint.settle
         self._unsettled = endpoint.unsettled
+        self._known = endpoint.known
         self._ready = endpoint.ready
         self._poll_ready = endpoint.poll_ready
         self._poll_transmit = endpoint.poll_transmit
@@ -193,6 +195,7 @@ class Driver:
         recv = self._recv
         receive = self._receive
         sock = self.sock
+        known = self._known
         lone = self._lone
         budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
         count = 0
@@ -205,7 +208,7 @@ class Driver:
                     sent = False
                 break
             count += 1
-            if self.server is not None and sock.addr not in self.endpoint:
+            if self.server is not None and sock.addr not in known:
                 self.endpoint.path_mtu = sock.path_mtu(sock.addr)
             receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
             self._deliver()

@@ -66,16 +66,16 @@ class RttEstimator:
             self._round_at = now + rtt_ns
         else:
             if now >= self._round_at:
-                samples = self._samples
-                self._expected = samples or 1
-                self._samples = 0
+                expected = self._expected = self._samples or 1
+                self._samples = 1
                 self._round_at = now + srtt
-            self._samples += 1
+            else:
+                expected = self._expected
+                self._samples += 1
             # RFC 7323 Appendix G: many samples per round trip share the weight of one, so that the
             # estimator remembers as much time as RFC 6298 meant it to. The number of samples to
             # expect is counted over the round before; FlightSize / (2 * SMSS) would be far too
             # many where one ACK answers a whole burst.
-            expected = self._expected
             delta = rtt_ns - srtt
             # RFC 6298 §2.3: RTTVAR first, from the SRTT as it was; alpha = 1/8, beta = 1/4.
             rttvar = self.rttvar_ns

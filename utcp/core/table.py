@@ -6,7 +6,7 @@ leaves, if anything, the record of its TIME-WAIT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 
 from utcp.config import Config
 from utcp.core import burst
@@ -34,6 +34,7 @@ class Table:
         "await_data",
         "burst_capacity",
         "counters",
+        "known",
         "path_mtu",
         "unsettled",
     )
@@ -51,6 +52,9 @@ class Table:
         self._secrets = Secrets(entropy, local)
         self._ipv6 = ipv6
         self._connections: dict[Hashable, Connection] = {}
+        self.known: Container[Hashable] = self._connections
+        """The addresses that there is a connection with; for a driver that wants to know without
+        a call."""
         self.counters = Counters()
         self._time_waits = TimeWaits(config, self.counters)
         self._agenda = Agenda(config, self._secrets, self.counters, host_of)
