@@ -29,7 +29,7 @@ from utcp.cli import loops
 
 _WORKERS: Final = 12
 _MOST_RESTS: Final = 10  # after the first
-_WORK: Final = 1.0  # seconds between two, at least
+_WORK: Final = 1.0  # seconds between two, at least; less only to have two at all
 _SPARE_BYTES: Final = 300_000  # what caches and interned things may still grow by
 _SPARE_OBJECTS: Final = 1_000
 _BLOCK: Final = bytes(range(256)) * 256

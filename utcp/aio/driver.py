@@ -151,9 +151,11 @@ class Driver:
         """See soon whether this driver is still needed, if nothing holds it now."""
         if not self._owners and self.server is None and not self.closed:
             self.loose = True
-            if self.endpoint.quiet and not self.running:
+            if self.running:
+                return
+            if self.endpoint.quiet:
                 self._let_go()  # what is left waits for the peer, or for time to pass
-            elif not self.running:
+            else:
                 self.soon()
 
     def local(self, conn: Connection) -> Any:

@@ -18,7 +18,7 @@ Info = tuple[int, Any]
 
 def check_proto(proto: int) -> None:
     """Raise ValueError for a protocol that this is not."""
-    if proto and proto not in {socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
+    if proto not in {0, socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
         raise ValueError(f"proto {proto} makes no sense here: this is TCP, carried in UDP")
 
 

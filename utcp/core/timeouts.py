@@ -58,10 +58,11 @@ def postpone(conn: Connection, now: int) -> None:
     for no more than as long again."""
     at = conn.timers.at
     rto_ns = conn.snd.rtt.rto_ns
-    if now < conn.snd.progress_at + 2 * rto_ns:
+    latest = conn.snd.progress_at + 2 * rto_ns
+    if now < latest:
         for timer in (timers.RTO, timers.PTO):
             if at[timer] <= now:
-                at[timer] = now + (rto_ns >> 1)
+                at[timer] = min(now + (rto_ns >> 1), latest)
 
 
 def _user_timeout(conn: Connection, now: int) -> bool:
