@@ -111,7 +111,7 @@ class Probe(Meter):
             # It is only now being called: what took the time is before the call. If the loop calls
             # it, which is written in C, that is the function that runs the loop.
             code = frame.f_back.f_code
-        elif _is_system_call(code.co_filename, frame.f_lineno):
+        elif is_system_call(code.co_filename, frame.f_lineno):
             self._in_kernel += 1
             return
         self._samples[code] += 1
@@ -142,7 +142,10 @@ def _by_place(counts: Counter[CodeType]) -> dict[Place, int]:
 
 
 @cache
-def _is_system_call(file: str, line: int) -> bool:
+def is_system_call(file: str, line: int | None) -> bool:
+    """Whether the time that is spent in this line of a file is a socket's."""
+    if line is None:
+        return False  # what the compiler has added belongs to none
     return any(part in file for part in _CALLS_SOCKETS) and bool(
         _SYSTEM_CALL.search(linecache.getline(file, line))
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.profile import layers, pair, report, scenes
+from benchmarks.profile import layers, pair, probe, report, scenes
 from benchmarks.profile.probe import Profile
 
 if TYPE_CHECKING:
@@ -90,6 +90,16 @@ def test_layers() -> None:
     assert layers.layer((asyncio.runners.__file__, "Runner.run")) == "event loop"
     assert layers.layer(("<string>", "f")) == "other"
     assert layers.short((asyncio.runners.__file__, "run")) == "asyncio/runners.py: run"
+
+
+def test_a_system_call_is_known_by_its_line() -> None:
+    file = str(ROOT / "utcp" / "udp" / "linux.py")
+    lines = enumerate(Path(file).read_text().splitlines(), 1)
+    number = next(number for number, line in lines if "self._sock.sendmsg(" in line)
+    assert probe.is_system_call(file, number)
+    assert not probe.is_system_call(file, 1)
+    # Instructions that the compiler has added have none.
+    assert not probe.is_system_call(file, None)
 
 
 def test_a_case_that_fails_says_why() -> None:
