@@ -68,13 +68,14 @@ def draw_config(rng: random.Random) -> Config:
         recv_buffer=rng.choice((2048, 10_000, 65_536, 1 << 20)),
         send_buffer=rng.choice((2048, 10_000, 65_536, 1 << 20)),
         initial_window=rng.choice((1, 4, 10)),
+        pacing=rng.random() < 0.5,
     )
 
 
 def chaos_pair(seed: int, *, trace: bool = True) -> Pair:
     """A world whose links, configs, merging of datagrams and burst sizes come from `seed`."""
     rng = random.Random(seed)
-    mtu = rng.choice((576, 1280, 1500, 9000))
+    mtu = rng.choice((576, 1280, 1500, 9000, 65_535))
     world = pair(
         seed,
         config=draw_config(rng),
