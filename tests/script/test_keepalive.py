@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.script.peers import RTT_MS, client, plain
+from tests.script.stage import opened
 from utcp.config import Config
 from utcp.core import Reason, State, events
+from utcp.testing import MS
 
 HOUR_MS = 3_600_000
 KEPT = plain(keepalive=True, keepalive_idle=60.0, keepalive_interval=10.0, keepalive_count=3)
@@ -107,6 +109,25 @@ def test_not_while_there_is_traffic() -> None:
             s.advance(ms=40)
             s.expect(f". 1:1(0) ack {seq}")
         s.expect_nothing()
+
+
+@pytest.mark.rfc("MUST-26")
+@pytest.mark.parametrize("idle_ms", [0, 60_000])
+@pytest.mark.parametrize("segments", [0, 1, 3])
+def test_data_written_meanwhile_takes_its_place(segments: int, idle_ms: int) -> None:
+    a, b = opened(Config(keepalive=True, keepalive_idle=3600))
+    assert a.is_silent()
+    a.clock.now += idle_ms * MS
+    a.conn.keepalive_due = True
+    size = segments * a.conn.snd.mss or 100
+    a.conn.write(bytes(size))
+    data = a.all_sent()
+    assert sum(len(segment.payload) for segment in data) == size
+    b.receives(*data)
+    b.conn.rcv.ack_now = True
+    b.conn.touch()
+    a.receives(b.sends("."))
+    assert a.is_silent()
 
 
 def test_a_probe_of_the_peer_is_answered() -> None:

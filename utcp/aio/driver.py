@@ -194,8 +194,7 @@ class Driver:
     def _take_in(self) -> bool:
         """Process some of the datagrams that are there. Returns whether what the last one caused
         has left already."""
-        recv = self._recv
-        receive = self._receive
+        recv, receive = self._recv, self._receive
         sock = self.sock
         known = self._known
         lone = self._lone

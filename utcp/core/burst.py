@@ -194,6 +194,8 @@ def sent(conn: Connection, now: int, start: int, end: int, segments: int, payloa
     if conn.user_timeout_ns and at[USER] == NEVER:
         at[USER] = snd.progress_at + conn.user_timeout_ns
     at[PERSIST] = at[CORK] = at[DELAYED_ACK] = NEVER
+    # RFC 9293 §3.8.4 (MUST-26): no keepalive while something is outstanding, and none needed.
+    conn.keepalive_due = False
     conn.segs_out += segments
     conn.bytes_sent += payload
     conn.counters.segments_out += segments
