@@ -1,6 +1,6 @@
-"""Header prediction is a short cut, and so is that for messages; neither is another protocol:
-whatever arrives and is written, a connection that takes them and one whose every segment goes
-through `arrival` and `output` end up the same."""
+"""Header prediction is a short cut, and so are those for messages and bulk; none is another
+protocol: whatever arrives and is written, a connection that takes them and one whose every segment
+goes through `arrival` and `output` end up the same."""
 
 from __future__ import annotations
 
