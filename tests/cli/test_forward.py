@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,6 +49,13 @@ def _answer(data: bytes) -> bytes:
     return f"{len(data)} {hashlib.sha256(data).hexdigest()}".encode()
 
 
+async def read_all(port: int) -> bytes:
+    """What comes from there; a reset may come before the loop has seen the connect succeed."""
+    reader, writer = await asyncio.open_connection(LOCAL, port)
+    with closing(writer):
+        return await reader.read()
+
+
 async def ask(port: int, question: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(LOCAL, port)
     writer.write(question)
@@ -84,12 +91,9 @@ async def test_tls(tool: Start, digester: int, certificate: Path) -> None:
         question = os.urandom(size)
         assert await ask(entrance, question) == _answer(question)
     stranger = tool("forward", f"tcp:{LOCAL}:0", f"utcp:localhost:{port}", "--tls", "--insecure")
-    reader, writer = await asyncio.open_connection(
-        LOCAL, await asyncio.to_thread(lambda: stranger.port)
-    )
+    entrance = await asyncio.to_thread(lambda: stranger.port)
     with pytest.raises(ConnectionResetError):  # it has no certificate
-        await reader.read()
-    writer.close()
+        await read_all(entrance)
     await asyncio.to_thread(out.says, "TLS failed: peer did not return a certificate")
     assert await asyncio.to_thread(into.signal, signal.SIGTERM) == 0
     assert into.errors[-1].startswith("3 connections in ")
@@ -103,12 +107,9 @@ async def test_tls_with_nobody_to_be_trusted(tool: Start, digester: int, certifi
                "--tls", "--cert", certificate)  # fmt: skip
     port = await asyncio.to_thread(lambda: out.port)
     into = tool("forward", f"tcp:{LOCAL}:0", f"utcp:localhost:{port}", "--tls")
-    reader, writer = await asyncio.open_connection(
-        LOCAL, await asyncio.to_thread(lambda: into.port)
-    )
+    entrance = await asyncio.to_thread(lambda: into.port)
     with pytest.raises(ConnectionResetError):
-        await reader.read()
-    writer.close()
+        await read_all(entrance)
     await asyncio.to_thread(into.says, "bad certificate: self-signed certificate")
     await asyncio.to_thread(out.says, "TLS failed")
 
@@ -201,10 +202,8 @@ async def test_nobody_at_the_target(tool: Start) -> None:
     forward = tool("forward", f"tcp:{LOCAL}:0", f"utcp:{LOCAL}:1")
     port = await asyncio.to_thread(lambda: forward.port)
     for _ in range(3):
-        reader, writer = await asyncio.open_connection(LOCAL, port)
         with pytest.raises(ConnectionResetError):
-            await reader.read()
-        writer.close()
+            await read_all(port)
     assert await asyncio.to_thread(forward.signal, signal.SIGTERM) == 0
     complaints = [line for line in forward.errors if "refused" in line]
     assert complaints == [f"utcp forward: utcp:{LOCAL}:1: connection refused"]
