@@ -167,3 +167,49 @@ def test_waiting_in_vain_makes_quick_and_ever_longer() -> None:
     talk.arrives()
     talk.acks.expired()
     assert talk.acks.quick == 16
+
+
+def pours(talk: Talk, waiting: int, after_ns: int = 50 * US, capacity: int = 2 << 20) -> bool:
+    talk.now += after_ns
+    talk.nxt += 64 << 10
+    return talk.acks.torrent(talk.now, talk.nxt, waiting, capacity)
+
+
+def test_a_torrent_is_acknowledged_by_256_kib_once_nothing_is_quick() -> None:
+    talk = Talk()
+    talk.now -= 50 * US  # it is asked for the first time at START
+    for _ in range(17):
+        assert not pours(talk, 64 << 10)  # there was nothing before the first
+    for _ in range(100):
+        assert pours(talk, 64 << 10)
+        assert pours(talk, (256 << 10) - 1)
+        assert not pours(talk, 256 << 10)
+
+
+def test_a_torrent_does_not_take_the_window() -> None:
+    talk = used_up()
+    assert pours(talk, 100_000, capacity=800_000)
+    assert not pours(talk, 100_000, capacity=799_999)
+
+
+def test_what_comes_once_in_a_millisecond_is_no_torrent() -> None:
+    talk = used_up()
+    assert pours(talk, 64 << 10, MS)
+    assert not pours(talk, 64 << 10, MS + 1)
+    assert pours(talk, 64 << 10)
+
+
+def test_a_torrent_that_stops_for_its_ack_is_given_quick_ones() -> None:
+    talk = used_up()
+    for quick in (16, 32, 64, 128):
+        assert pours(talk, 64 << 10)
+        assert pours(talk, 128 << 10)
+        talk.acks.expired()
+        for _ in range(quick):
+            assert not pours(talk, 64 << 10)
+
+
+def test_no_torrent_if_nothing_adapts() -> None:
+    talk = Talk(quick=0)
+    for _ in range(100):
+        assert not pours(talk, 64 << 10)

@@ -12,7 +12,8 @@ shown that this is of use, and only as long as it then takes:
 - never longer than 40 ms (`Config.delayed_ack`), and never while ACKs are *quick*, as Linux calls
   it: the first ones, and those after a loss, after a long silence, and after a wait in vain.
 
-Asked only when an ACK is not due anyway: by the second full segment it is (SHLD-19).
+Asked only when an ACK is not due anyway: by the second full segment it is (SHLD-19). With one
+exception, the *torrent*: see there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ _INTERACTIVE: Final = 3
 # Shorter waits would save nothing but cost a timer each.
 _LEAST_NS: Final = 4_000_000
 _MOST_QUICK: Final = 1024
+
+LARGE: Final = 32 << 10
+"""Bytes not acknowledged from which on `torrent` is asked."""
+TORRENT_WAIT_NS: Final = 2_000_000
+"""How long an ACK waits for the next part of a torrent."""
+_TORRENT_GAP_NS: Final = 1_000_000
+_TORRENT_BYTES: Final = 256 << 10
+_TORRENT_SHARE: Final = 3  # of the receive buffer, as a shift
 
 
 class AckDelay:
@@ -108,6 +117,27 @@ class AckDelay:
         if self._answered >= _INTERACTIVE:
             return 0
         return min(now + self._wait(self._gap_ns), self._waits_since + self.most_ns)
+
+    def torrent(self, now: int, rcv_nxt: int, waiting: int, capacity: int) -> bool:
+        """Data came that the peer does not end with PSH, and `waiting` bytes, `LARGE` or more, are
+        not acknowledged. Returns whether that may wait for more, although it is due (SHLD-19).
+
+        RFC 9293 §3.8.6.3 knows of ACKs for all that came together, by GRO; so does RFC 5681 §4.2
+        of good reasons for fewer. Where bursts of 64 KiB come within less than a millisecond, even
+        one ACK for each is a fifth of the work on both sides. So 256 KiB share one, as long as that
+        is an eighth of the receive buffer at most: the peer need not stop for it. If it does, the
+        ACK comes after `TORRENT_WAIT_NS`, and the next ones are quick.
+        """
+        gap_ns = now - self._last_at
+        self._seen = rcv_nxt
+        self._last_at = now
+        if gap_ns > _TORRENT_GAP_NS or not self._quick_start:
+            return False
+        if self.quick:
+            self.quick -= 1
+            return False
+        self._grown = False
+        return waiting < _TORRENT_BYTES and waiting <= capacity >> _TORRENT_SHARE
 
     def answered(self, now: int, rcv_nxt: int) -> None:
         """The application sends data, and `unanswered` is not 0."""

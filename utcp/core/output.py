@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import burst, handshake, probing, recovery, timers
+from utcp.core.ackdelay import LARGE, TORRENT_WAIT_NS
 from utcp.core.loss import LOSS
 from utcp.core.pacer import rate as pacing_rate
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
@@ -224,7 +225,13 @@ def _arm_persist(conn: Connection, now: int) -> None:
 def _acknowledge(conn: Connection, now: int) -> Transmit | None:
     """A bare ACK if one is due now; else the timer that makes it due."""
     rcv = conn.rcv
-    if rcv.ack_due():
+    waiting = rcv.rcv_nxt - rcv.last_ack_sent
+    torrent = (
+        waiting >= LARGE
+        and not (rcv.ack_now or rcv.pushed)
+        and conn.acks.torrent(now, rcv.rcv_nxt, waiting, rcv.capacity)
+    )
+    if rcv.ack_due() and not torrent:
         # Before a probe, whose old number does for nobody who waits for this one.
         return burst.ack(conn, now, conn.snd.snd_nxt)
     if conn.keepalive_due:
@@ -232,7 +239,10 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         conn.keepalive_due = False
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
-    if rcv.rcv_nxt != rcv.last_ack_sent and not conn.await_data:
+    if torrent:
+        if at[timers.DELAYED_ACK] == NEVER:
+            at[timers.DELAYED_ACK] = now + TORRENT_WAIT_NS
+    elif waiting and not conn.await_data:
         due_at = _delay_ack(conn, now)
         if due_at <= now:
             return burst.ack(conn, now, conn.snd.snd_nxt)
