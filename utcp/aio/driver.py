@@ -360,10 +360,10 @@ class Driver:
     # -- time and turns of the loop -----------------------------------------------------------
 
     def _on_alarm(self, late_ns: int) -> None:
-        deadline = self._poll_timeout()
-        if not self._owners and deadline > monotonic_ns():
-            # What it was set for has ended since.
+        if not self.endpoint.overdue(monotonic_ns()):
+            # What it was set for has ended since, or moved.
             self._heard = False
+            deadline = self._poll_timeout()
             if deadline < NEVER:
                 self._alarm.set(deadline, self._on_alarm)
             return

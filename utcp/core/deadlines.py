@@ -67,6 +67,20 @@ class Deadlines:
         self._valid -= 1
         return conn
 
+    def renew(self, now: int) -> None:
+        """Move what has come too early to where its connection wants to be called; what is due
+        stays."""
+        while self._heap and self._heap[0][0] <= now:
+            at, _, conn = self._heap[0]
+            valid = conn.heap_at == at
+            if valid and min(conn.timers.at) <= now:
+                break
+            heapq.heappop(self._heap)
+            if valid:
+                self._valid -= 1
+                conn.heap_at = NEVER
+                self.schedule(conn)
+
     def _compact(self) -> None:
         heap = self._heap
         if len(heap) > 2 * self._valid:

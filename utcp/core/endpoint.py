@@ -369,6 +369,12 @@ class Endpoint(Table):
             return min(at, old.expires_at)
         return at
 
+    def overdue(self, now: int) -> bool:
+        """Whether `handle_timeout` has anything to do. What `poll_timeout` said may have been too
+        early, for a deadline that moves is not followed at once; from now on it is not."""
+        self._deadlines.renew(now)
+        return self.poll_timeout() <= now
+
     def handle_timeout(self, now: int, *, behind: bool = False) -> None:
         """Do what is due at `now`. Calling it early, late or twice does no harm.
 
