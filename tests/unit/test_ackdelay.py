@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from utcp.core.ackdelay import AckDelay
+from utcp.core.ackdelay import NO_TORRENT, AckDelay
 from utcp.testing import MS, SECOND, US
 
 MOST = 40 * MS
@@ -169,47 +169,77 @@ def test_waiting_in_vain_makes_quick_and_ever_longer() -> None:
     assert talk.acks.quick == 16
 
 
-def pours(talk: Talk, waiting: int, after_ns: int = 50 * US, capacity: int = 2 << 20) -> bool:
+def pours(talk: Talk, waiting: int, after_ns: int = 50 * US, capacity: int = 2 << 20) -> int:
     talk.now += after_ns
     talk.nxt += 64 << 10
     return talk.acks.torrent(talk.now, talk.nxt, waiting, capacity)
 
 
+def poured_out() -> Talk:
+    """No quick ACK is left, and the last burst came just now."""
+    talk = used_up()
+    pours(talk, 64 << 10)
+    return talk
+
+
 def test_a_torrent_is_acknowledged_by_256_kib_once_nothing_is_quick() -> None:
     talk = Talk()
-    talk.now -= 50 * US  # it is asked for the first time at START
-    for _ in range(17):
-        assert not pours(talk, 64 << 10)  # there was nothing before the first
+    assert pours(talk, 64 << 10) == NO_TORRENT  # there was nothing before the first
+    for _ in range(16):
+        assert pours(talk, 64 << 10) == 0
     for _ in range(100):
-        assert pours(talk, 64 << 10)
-        assert pours(talk, (256 << 10) - 1)
-        assert not pours(talk, 256 << 10)
+        assert pours(talk, 64 << 10) == 2 * MS
+        assert pours(talk, (256 << 10) - 1) == 2 * MS
+        assert pours(talk, 256 << 10) == 0
 
 
 def test_a_torrent_does_not_take_the_window() -> None:
-    talk = used_up()
-    assert pours(talk, 100_000, capacity=800_000)
-    assert not pours(talk, 100_000, capacity=799_999)
+    talk = poured_out()
+    assert pours(talk, 100_000, capacity=800_000) > 0
+    assert pours(talk, 100_000, capacity=799_999) == NO_TORRENT
 
 
 def test_what_comes_once_in_a_millisecond_is_no_torrent() -> None:
-    talk = used_up()
-    assert pours(talk, 64 << 10, MS)
-    assert not pours(talk, 64 << 10, MS + 1)
-    assert pours(talk, 64 << 10)
+    talk = poured_out()
+    assert pours(talk, 64 << 10, MS) > 0
+    assert pours(talk, 64 << 10, MS + 1) == NO_TORRENT
+    assert pours(talk, 64 << 10) > 0
 
 
 def test_a_torrent_that_stops_for_its_ack_is_given_quick_ones() -> None:
-    talk = used_up()
+    talk = poured_out()
     for quick in (16, 32, 64, 128):
-        assert pours(talk, 64 << 10)
-        assert pours(talk, 128 << 10)
+        assert pours(talk, 64 << 10) > 0
+        assert pours(talk, 128 << 10) > 0
         talk.acks.expired()
         for _ in range(quick):
-            assert not pours(talk, 64 << 10)
+            assert pours(talk, 64 << 10) == 0
+    # A wait that was worth it forgives.
+    assert pours(talk, 256 << 10) == 0
+    for quick in (16, 32):
+        assert pours(talk, 64 << 10) > 0
+        talk.acks.expired()
+        for _ in range(quick):
+            assert pours(talk, 64 << 10) == 0
 
 
 def test_no_torrent_if_nothing_adapts() -> None:
     talk = Talk(quick=0)
     for _ in range(100):
-        assert not pours(talk, 64 << 10)
+        assert pours(talk, 64 << 10) == NO_TORRENT
+
+
+def test_what_is_no_torrent_leaves_no_trace() -> None:
+    # A large segment by itself is asked about twice: it is no stream for that.
+    talk = used_up()
+    for _ in range(20):
+        assert pours(talk, 64 << 10, RTT) == NO_TORRENT
+        assert talk.arrives(0) == 0
+
+
+def test_no_ack_waits_longer_than_asked_for() -> None:
+    talk = Talk()
+    talk.acks.most_ns = MS
+    for _ in range(17):
+        pours(talk, 64 << 10)
+    assert pours(talk, 64 << 10) == MS

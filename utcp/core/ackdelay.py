@@ -27,8 +27,8 @@ _MOST_QUICK: Final = 1024
 
 LARGE: Final = 32 << 10
 """Bytes not acknowledged from which on `torrent` is asked."""
-TORRENT_WAIT_NS: Final = 2_000_000
-"""How long an ACK waits for the next part of a torrent."""
+NO_TORRENT: Final = -1
+_TORRENT_WAIT_NS: Final = 2_000_000
 _TORRENT_GAP_NS: Final = 1_000_000
 _TORRENT_BYTES: Final = 256 << 10
 _TORRENT_SHARE: Final = 3  # of the receive buffer, as a shift
@@ -43,6 +43,7 @@ class AckDelay:
         "_asked_at",
         "_gap_ns",
         "_grown",
+        "_large_at",
         "_last_at",
         "_quick_start",
         "_refill",
@@ -69,7 +70,7 @@ class AckDelay:
         self._stream = False  # data comes faster than our ACKs could cause it
         self._gap_ns = most_ns  # how long more of it takes to come
         self._seen = 0  # RCV.NXT
-        self._last_at = 0
+        self._last_at = self._large_at = 0
         self._waits_since = 0  # when the data came whose ACK waits
         self._grown = False  # and more has come since
 
@@ -118,26 +119,34 @@ class AckDelay:
             return 0
         return min(now + self._wait(self._gap_ns), self._waits_since + self.most_ns)
 
-    def torrent(self, now: int, rcv_nxt: int, waiting: int, capacity: int) -> bool:
-        """Data came that the peer does not end with PSH, and `waiting` bytes, `LARGE` or more, are
-        not acknowledged. Returns whether that may wait for more, although it is due (SHLD-19).
+    def torrent(self, now: int, rcv_nxt: int, waiting: int, capacity: int) -> int:
+        """Data came, and `waiting` bytes, `LARGE` or more, are not acknowledged. Returns how long
+        they may wait for more, although an ACK is due (SHLD-19); 0 to send it now, NO_TORRENT if
+        this is for others to say.
 
         RFC 9293 §3.8.6.3 knows of ACKs for all that came together, by GRO; so does RFC 5681 §4.2
         of good reasons for fewer. Where bursts of 64 KiB come within less than a millisecond, even
         one ACK for each is a fifth of the work on both sides. So 256 KiB share one, as long as that
         is an eighth of the receive buffer at most: the peer need not stop for it. If it does, the
-        ACK comes after `TORRENT_WAIT_NS`, and the next ones are quick.
+        ACK comes after 2 ms, and the next ones are quick.
         """
-        gap_ns = now - self._last_at
+        gap_ns = now - self._large_at
+        self._large_at = now
+        few = waiting < _TORRENT_BYTES
+        if gap_ns > _TORRENT_GAP_NS or not self._quick_start:
+            return NO_TORRENT
+        if few and waiting > capacity >> _TORRENT_SHARE:
+            return NO_TORRENT
         self._seen = rcv_nxt
         self._last_at = now
-        if gap_ns > _TORRENT_GAP_NS or not self._quick_start:
-            return False
         if self.quick:
             self.quick -= 1
-            return False
+            return 0
         self._grown = False
-        return waiting < _TORRENT_BYTES and waiting <= capacity >> _TORRENT_SHARE
+        if few:
+            return min(_TORRENT_WAIT_NS, self.most_ns)
+        self._refill = self._quick_start
+        return 0
 
     def answered(self, now: int, rcv_nxt: int) -> None:
         """The application sends data, and `unanswered` is not 0."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from utcp.core import ack as acks
 from utcp.core import admission, handshake, teardown
-from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment
+from utcp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32, unwrap
 from utcp.core.state import (
     CLOSED,
@@ -238,7 +238,6 @@ def process_text(conn: Connection, seg: Segment, seq: int, buf: memoryview) -> N
         # RFC 9293 §3.6.1 (SHLD-3): data after CLOSE has nobody to read it.
         teardown.abort(conn, Reason.ABORTED)
         return
-    conn.rcv.pushed = seg.flags & PSH != 0
     conn.take_text(seq, buf[start : seg.end])
 
 

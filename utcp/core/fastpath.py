@@ -28,7 +28,6 @@ _UNPACK: Final = Struct(">HHIIIII").unpack_from
 _RUN: Final = Struct(">IIQQ")
 _UNPACK_RUN: Final = _RUN.unpack_from
 _SIZE: Final = _RUN.size
-_FLAGS: Final = _SIZE - 1  # where their byte is, from the payload back
 _WORD: Final = 0x8000 | ACK | PSH  # 24 bytes of header
 _BUT_PSH: Final = 0xFFFF_FFFF & ~(PSH << 16)
 _HALF: Final = 0x8000_0000
@@ -112,15 +111,12 @@ def _run(
                 return pos
             count = len(views)
             total = end - pos - count * _SIZE
-            size = len(views[-1])
-            last += total - size
-            rcv.pushed = buf[end - size - _FLAGS] & PSH != 0
+            last += total - len(views[-1])
         elif total > room:
             return pos
         else:
             # One by itself, or the last one.
             views.append(buf[pos + _SIZE : end])
-            rcv.pushed = word & PSH != 0
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:

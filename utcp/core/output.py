@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import burst, handshake, probing, recovery, timers
-from utcp.core.ackdelay import LARGE, TORRENT_WAIT_NS
+from utcp.core.ackdelay import LARGE, NO_TORRENT
 from utcp.core.loss import LOSS
 from utcp.core.pacer import rate as pacing_rate
 from utcp.core.state import CLOSED, FIN_WAIT_2, TIME_WAIT
@@ -226,12 +226,10 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
     """A bare ACK if one is due now; else the timer that makes it due."""
     rcv = conn.rcv
     waiting = rcv.rcv_nxt - rcv.last_ack_sent
-    torrent = (
-        waiting >= LARGE
-        and not (rcv.ack_now or rcv.pushed)
-        and conn.acks.torrent(now, rcv.rcv_nxt, waiting, rcv.capacity)
-    )
-    if rcv.ack_due() and not torrent:
+    wait_ns = NO_TORRENT
+    if waiting >= LARGE and not rcv.ack_now:
+        wait_ns = conn.acks.torrent(now, rcv.rcv_nxt, waiting, rcv.capacity)
+    if wait_ns == 0 or (wait_ns == NO_TORRENT and rcv.ack_due()):
         # Before a probe, whose old number does for nobody who waits for this one.
         return burst.ack(conn, now, conn.snd.snd_nxt)
     if conn.keepalive_due:
@@ -239,9 +237,8 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         conn.keepalive_due = False
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
-    if torrent:
-        if at[timers.DELAYED_ACK] == NEVER:
-            at[timers.DELAYED_ACK] = now + TORRENT_WAIT_NS
+    if wait_ns > 0:
+        at[timers.DELAYED_ACK] = now + wait_ns
     elif waiting and not conn.await_data:
         due_at = _delay_ack(conn, now)
         if due_at <= now:

@@ -41,7 +41,6 @@ class Receiver:
         "fin_seq",
         "irs",
         "last_ack_sent",
-        "pushed",
         "rcv_adv",
         "rcv_mss",
         "rcv_nxt",
@@ -64,7 +63,6 @@ class Receiver:
         self.last_ack_sent = 0
         self.fin_seq = -1  # sequence number of the peer's FIN, once it is known
         self.ack_now = False
-        self.pushed = False  # the last data that arrived had PSH: no more is under way for now
         self.ece = False  # echo congestion until the peer says CWR (RFC 3168 §6.1.3)
         self.ts_recent = 0
         self.ts_recent_at = NEVER
