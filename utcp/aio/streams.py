@@ -1,5 +1,5 @@
-"""open_connection and start_server: asyncio's StreamReader, and its StreamWriter with a start_tls
-that works on every loop."""
+"""open_connection and start_server: asyncio's reader, which copies less here, and its writer, whose
+start_tls works on every loop."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from utcp.aio.client import create_connection
 from utcp.aio.override import override
+from utcp.aio.reader import StreamReader
 from utcp.aio.server import Server, create_server
 from utcp.aio.tls import start_tls
 from utcp.config import Config
@@ -80,7 +81,7 @@ async def open_connection(
     `limit` is the reader's buffer limit in bytes; everything else is `create_connection`'s.
     """
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
+    reader = StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     transport, _ = await create_connection(
         lambda: protocol,
@@ -139,7 +140,7 @@ async def start_server(
             task.add_done_callback(functools.partial(_handled, loop, writer))
 
     def factory() -> asyncio.StreamReaderProtocol:
-        reader = asyncio.StreamReader(limit=limit, loop=loop)
+        reader = StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
 
     server = await create_server(
