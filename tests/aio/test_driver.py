@@ -233,3 +233,25 @@ async def test_an_alarm_for_what_has_moved_does_nothing_else(net: Net) -> None:
         driver._recv = received
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(("length", "most"), [(0, 16), (1200, 16), (1201, 4), (60_000, 4)])
+async def test_a_wake_up_takes_four_datagrams_or_sixteen_messages(
+    net: Net, length: int, most: int
+) -> None:
+    async with net.handling(echo) as addr:
+        reader, writer = await net.open_connection(addr)
+        writer.write(b"x")
+        await reader.readexactly(1)
+        driver: Any = writer.transport._driver  # type: ignore[attr-defined]
+        driver.sock.buffer[:length] = bytes(length)  # no segment
+        received = driver._recv
+        counters = writer.get_extra_info("counters")
+        before = counters.datagrams_in
+        driver._recv = lambda: length
+        driver._lone = 0
+        driver._take_in()
+        driver._recv = received
+        assert counters.datagrams_in - before == most
+        writer.close()
+        await writer.wait_closed()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from utcp.aio import log
 from utcp.aio.alarm import Alarm
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import NEVER, Connection, Endpoint, State, Transmit
+from utcp.core import Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver"]
 
-# Datagrams (with UDP_GRO up to 64 KiB each) taken in one wake-up before what they caused is sent.
-# More would delay the ACKs, for which the peer waits; fewer would cost a turn of the loop each.
-_BUDGET: Final = 4
+# Messages taken in one wake-up, each of which is answered at once; or a fourth of it in datagrams
+# (with UDP_GRO up to 64 KiB each) before what they caused is sent. More would delay the ACKs, for
+# which the peer waits, and what else the loop has to do; fewer would cost a turn of the loop each.
+_BUDGET: Final = 16
+_LARGE: Final = 4
 # After so many wake-ups that brought one datagram each no second one is looked for, but in every
 # eighth: the loop will tell, and a system call that finds nothing costs as much as one that does.
 _LONE: Final = 8
@@ -201,7 +203,7 @@ class Driver:
         budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
         count = 0
         sent = False
-        while count < budget:
+        while budget > 0:
             length = recv()
             if length < 0:
                 if count == 0 or sock.has_errors:
@@ -217,6 +219,7 @@ class Driver:
             if sent := length <= _MESSAGE and not sock.stride:
                 # Its answer need not wait until we have looked for more.
                 self._transmit()
+            budget -= 1 if sent else _LARGE
         self._lone = lone + 1 if count == 1 else 0
         return sent
 
@@ -363,9 +366,7 @@ class Driver:
         if not self.endpoint.overdue(monotonic_ns()):
             # What it was set for has ended since, or moved.
             self._heard = False
-            deadline = self._poll_timeout()
-            if deadline < NEVER:
-                self._alarm.set(deadline, self._on_alarm)
+            self._flush_now()
             return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
