@@ -37,8 +37,11 @@ class Idle:
     def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
         self.readable = callback
 
+    def remove_reader(self, fd: int) -> bool:
+        return True
+
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        self.timer = callback
+        self.timer = partial(callback, *args)
         return self
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:

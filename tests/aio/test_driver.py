@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 import utcp
+from utcp.core import NEVER
 from utcp.udp import LOST, TOO_BIG, WOULD_BLOCK, LinuxUdpSocket, open_socket
 
 from .conftest import FAST, Net, Recorder, caught, echo, until
@@ -220,13 +221,13 @@ async def test_malformed_datagrams_are_logged_at_a_bounded_rate(net: Net, caplog
     assert len([record for record in caplog.records if record.message == "malformed"]) == 1
 
 
-async def test_an_alarm_for_what_has_moved_does_nothing_else(net: Net) -> None:
+async def test_an_alarm_for_what_has_ended_receives_nothing(net: Net) -> None:
     async with net.handling(echo) as addr:
         reader, writer = await net.open_connection(addr)
         writer.write(b"x")
         await reader.readexactly(1)
         driver: Any = writer.transport._driver  # type: ignore[attr-defined]
-        assert driver._alarm.at < 1 << 63  # for the probe of that byte, which has arrived
+        assert driver._alarm.at < NEVER  # for the probe of that byte, which has arrived
         received, driver._recv = driver._recv, None
         driver._alarm.cancel()
         driver._on_alarm(0)

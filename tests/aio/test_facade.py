@@ -6,11 +6,14 @@ import asyncio
 import errno
 import socket
 import struct
+import time
 from typing import Any
 
 import pytest
 
 import utcp
+from utcp.core import NEVER
+from utcp.core.timers import KEEPALIVE
 
 from .conftest import Net, Recorder, echo, until
 
@@ -287,3 +290,32 @@ async def test_no_address_of_the_right_family_to_bind(net: Net) -> None:
         await net.open_connection(("::1", 9), local_addr=("127.0.0.1", 0))
     with pytest.raises(OSError, match="attempting to bind"):
         await net.open_connection(("127.0.0.1", 9), local_addr=("192.0.2.1", 0))
+
+
+async def test_what_was_corked_leaves_when_it_no_longer_is(net: Net) -> None:
+    async with net.serving(Recorder) as addr:
+        transport, _ = await net.create_connection(Recorder, addr)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(TCP, socket.TCP_CORK, 1)
+        transport.write(b"hello")
+        counters = transport.get_extra_info("counters")
+        before = counters.segments_out
+        sock.setsockopt(TCP, socket.TCP_CORK, 0)
+        await until(lambda: counters.segments_out == before + 1)
+        transport.abort()
+
+
+async def test_keepalive_counts_from_when_it_is_set(net: Net) -> None:
+    async with net.serving(Recorder) as addr:
+        transport, _ = await net.create_connection(Recorder, addr)
+        sock = transport.get_extra_info("socket")
+        timers_at = transport._conn.timers.at
+        assert timers_at[KEEPALIVE] == NEVER
+        for idle in (100, 1):
+            sock.setsockopt(SOL, socket.SO_KEEPALIVE, 1)
+            await until(lambda: timers_at[KEEPALIVE] < NEVER)
+            before = time.monotonic_ns()
+            sock.setsockopt(TCP, socket.TCP_KEEPIDLE, idle)
+            await until(lambda: timers_at[KEEPALIVE] < NEVER)
+            assert before <= timers_at[KEEPALIVE] - idle * 10**9 <= time.monotonic_ns()
+        transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -166,3 +167,45 @@ async def test_an_error_comes_first() -> None:
 async def test_the_limit_is_checked() -> None:
     with pytest.raises(ValueError, match="Limit"):
         reader(0)
+
+
+async def test_a_great_many_tiny_pieces_weigh_little() -> None:
+    ours, valve = reader()
+    piece = bytes(2)
+    tracemalloc.start()
+    while valve.open:
+        ours.feed_data(memoryview(piece))
+    weight, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert weight < 3 * 128 * KIB
+    assert await ours.readexactly(128 * KIB) == bytes(128 * KIB)
+
+
+async def test_after_a_line_large_pieces_are_handed_over_again() -> None:
+    ours, _ = reader()
+    ours.feed_data(b"line\nrest")
+    assert await ours.readline() == b"line\n"
+    piece = bytes(60_000)
+    ours.feed_data(piece)
+    assert await ours.read(64 * KIB) == b"rest"
+    assert await ours.read(64 * KIB) is piece
+
+
+async def test_what_came_before_an_error_goes_to_who_has_waited_for_it() -> None:
+    for kind in (StreamReader, asyncio.StreamReader):
+        one, _ = reader(kind=kind)
+        waiting = asyncio.ensure_future(one.read(4))
+        await asyncio.sleep(0)
+        one.feed_data(b"0123456789")
+        one.set_exception(ConnectionResetError("gone"))
+        assert await waiting == b"0123"
+        with pytest.raises(ConnectionResetError):
+            await one.read(4)
+
+
+async def test_a_transport_that_cannot_pause() -> None:
+    ours, _ = reader()
+    ours._transport = asyncio.ReadTransport()
+    for _ in range(5):
+        ours.feed_data(bytes(60_000))
+    assert len(await ours.read(1 << 20)) == 300_000

@@ -177,20 +177,21 @@ def pours(talk: Talk, waiting: int, after_ns: int = 50 * US, capacity: int = 2 <
 
 def poured_out() -> Talk:
     """No quick ACK is left, and the last burst came just now."""
-    talk = used_up()
-    pours(talk, 64 << 10)
+    talk = Talk()
+    for _ in range(17):
+        pours(talk, 64 << 10)
     return talk
 
 
-def test_a_torrent_is_acknowledged_by_256_kib_once_nothing_is_quick() -> None:
+def test_a_torrent_is_acknowledged_by_128_kib_once_nothing_is_quick() -> None:
     talk = Talk()
     assert pours(talk, 64 << 10) == NO_TORRENT  # there was nothing before the first
     for _ in range(16):
         assert pours(talk, 64 << 10) == 0
     for _ in range(100):
         assert pours(talk, 64 << 10) == 2 * MS
-        assert pours(talk, (256 << 10) - 1) == 2 * MS
-        assert pours(talk, 256 << 10) == 0
+        assert pours(talk, (128 << 10) - 1) == 2 * MS
+        assert pours(talk, 128 << 10) == 0
 
 
 def test_a_torrent_does_not_take_the_window() -> None:
@@ -199,28 +200,39 @@ def test_a_torrent_does_not_take_the_window() -> None:
     assert pours(talk, 100_000, capacity=799_999) == NO_TORRENT
 
 
-def test_what_comes_once_in_a_millisecond_is_no_torrent() -> None:
+def test_what_comes_less_often_is_no_torrent() -> None:
     talk = poured_out()
-    assert pours(talk, 64 << 10, MS) > 0
-    assert pours(talk, 64 << 10, MS + 1) == NO_TORRENT
+    assert pours(talk, 64 << 10, MS // 4) > 0
+    assert pours(talk, 64 << 10, MS // 4 + 1) == NO_TORRENT
     assert pours(talk, 64 << 10) > 0
 
 
 def test_a_torrent_that_stops_for_its_ack_is_given_quick_ones() -> None:
     talk = poured_out()
-    for quick in (16, 32, 64, 128):
-        assert pours(talk, 64 << 10) > 0
-        assert pours(talk, 128 << 10) > 0
-        talk.acks.expired()
-        for _ in range(quick):
-            assert pours(talk, 64 << 10) == 0
-    # A wait that was worth it forgives.
-    assert pours(talk, 256 << 10) == 0
-    for quick in (16, 32):
+
+    def stops() -> int:
+        """Returns how many ACKs are quick after it."""
         assert pours(talk, 64 << 10) > 0
         talk.acks.expired()
-        for _ in range(quick):
-            assert pours(talk, 64 << 10) == 0
+        quick = 0
+        while pours(talk, 64 << 10) == 0:
+            quick += 1
+        return quick
+
+    assert [stops() for _ in range(4)] == [16, 32, 64, 128]
+    # A wait that was worth it forgives a little.
+    for _ in range(100):
+        assert pours(talk, 128 << 10) == 0
+    assert stops() == 156
+    for _ in range(1000):
+        assert pours(talk, 128 << 10) == 0
+    assert stops() == 16
+
+
+def test_a_torrent_begins_with_quick_acks_after_silence() -> None:
+    talk = poured_out()
+    assert pours(talk, 64 << 10, SECOND) == NO_TORRENT
+    assert [pours(talk, 64 << 10) for _ in range(17)] == [0] * 16 + [2 * MS]
 
 
 def test_no_torrent_if_nothing_adapts() -> None:

@@ -229,6 +229,7 @@ class StreamSocket(_Socket):
         if write is None:
             _unknown()
         write(self._conn, value)
+        self._driver.written()  # what it held back, and what it has set a timer for
 
     def _set_bytes(self, key: _Key, value: bytes) -> bool:
         if key == _LINGER:
@@ -280,6 +281,7 @@ def _set_keepalive(conn: Connection, value: int) -> None:
 
 def _set_keepidle(conn: Connection, value: int) -> None:
     conn.keepalive_idle_ns = _positive(value) * _SECOND
+    conn.keepalive = conn.keepalive_on  # from now on
 
 
 def _set_keepintvl(conn: Connection, value: int) -> None:

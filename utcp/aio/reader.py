@@ -12,6 +12,8 @@ __all__ = ["StreamReader"]
 
 _Reader: Any = asyncio.StreamReader  # its parts have no public names
 _LARGE: Final = 16 << 10
+_MANY: Final = 256
+_SMALL: Final = 1024
 
 
 class StreamReader(_Reader):  # type: ignore[misc]
@@ -20,6 +22,10 @@ class StreamReader(_Reader):  # type: ignore[misc]
     large, and joins where it may return all there is. All else, and whoever looks at the buffer,
     finds everything there.
     """
+
+    _joined: bytearray
+    _paused: bool
+    _transport: Any
 
     def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         """As asyncio's: `limit` in bytes."""
@@ -39,6 +45,8 @@ class StreamReader(_Reader):  # type: ignore[misc]
     @_buffer.setter
     def _buffer(self, value: bytearray) -> None:
         self._joined = value
+        self._pieces.clear()
+        self._size = 0
 
     @override
     def feed_data(self, data: bytes | bytearray | memoryview) -> None:
@@ -46,43 +54,56 @@ class StreamReader(_Reader):  # type: ignore[misc]
         assert not self._eof, "feed_data after feed_eof"
         if not data:
             return
-        self._pieces.append(data if type(data) is bytes else bytes(data))
+        pieces = self._pieces
+        pieces.append(data if type(data) is bytes else bytes(data))
         self._size += len(data)
+        if len(pieces) > _MANY and self._size < len(pieces) * _SMALL:
+            # They would weigh many times what is in them.
+            joined = b"".join(pieces)
+            pieces.clear()
+            pieces.append(joined)
         self._wakeup_waiter()
         held = self._size + len(self._joined)
         if held > 2 * self._limit and not self._paused and self._transport is not None:
-            self._transport.pause_reading()
-            self._paused = True
+            try:
+                self._transport.pause_reading()
+            except NotImplementedError:
+                self._transport = None
+            else:
+                self._paused = True
 
     @override
     async def read(self, n: int = -1) -> bytes:
         """As asyncio's: up to `n` bytes, all up to the end if it is negative; b"" at the end."""
-        if n > 0 and not self._joined and self._exception is None:
-            if not self._pieces and not self._eof:
-                await self._wait_for_data("read")
-            if data := self._take(n):
-                return data
-        rest: bytes = await super().read(n)
-        return rest
+        if n <= 0 or self._exception is not None:
+            rest: bytes = await super().read(n)
+            return rest
+        if not self._joined and not self._pieces and not self._eof:
+            await self._wait_for_data("read")
+        data = self._take(n)
+        self._maybe_resume_transport()
+        return data
 
     def _take(self, n: int) -> bytes:
-        """Up to `n` bytes, b"" if that is better left to the buffer."""
+        """Take out up to `n` bytes."""
         pieces = self._pieces
-        if self._joined or not pieces:
-            return b""
-        if self._size <= n:
+        large = bool(pieces) and len(pieces[0]) >= _LARGE
+        if not self._joined and self._size <= n:
             data = b"".join(pieces)
             pieces.clear()
-        elif _LARGE <= len(pieces[0]) <= n:
+        elif not self._joined and large and len(pieces[0]) <= n:
             data = bytes(pieces.popleft())
-        elif len(pieces[0]) > n >= _LARGE:
+        elif not self._joined and large and n >= _LARGE:
             view = memoryview(pieces[0])
             data = bytes(view[:n])
             pieces[0] = view[n:]
         else:
-            return b""
+            # What is large is not copied there for what little may lie before it.
+            held = self._joined if self._joined and large and n >= _LARGE else self._buffer
+            data = bytes(held[:n])
+            del held[:n]
+            return data
         self._size -= len(data)
-        self._maybe_resume_transport()
         return data
 
     def _maybe_resume_transport(self) -> None:

@@ -29,9 +29,11 @@ LARGE: Final = 32 << 10
 """Bytes not acknowledged from which on `torrent` is asked."""
 NO_TORRENT: Final = -1
 _TORRENT_WAIT_NS: Final = 2_000_000
-_TORRENT_GAP_NS: Final = 1_000_000
-_TORRENT_BYTES: Final = 256 << 10
+# With bursts of 64 KiB that is 2 Gbit/s: a path that fast can hardly be filled anyway.
+_TORRENT_GAP_NS: Final = 250_000
+_TORRENT_BYTES: Final = 128 << 10
 _TORRENT_SHARE: Final = 3  # of the receive buffer, as a shift
+_SILENCE_NS: Final = 200_000_000
 
 
 class AckDelay:
@@ -120,18 +122,21 @@ class AckDelay:
         return min(now + self._wait(self._gap_ns), self._waits_since + self.most_ns)
 
     def torrent(self, now: int, rcv_nxt: int, waiting: int, capacity: int) -> int:
-        """Data came, and `waiting` bytes, `LARGE` or more, are not acknowledged. Returns how long
-        they may wait for more, although an ACK is due (SHLD-19); 0 to send it now, NO_TORRENT if
-        this is for others to say.
+        """There are `waiting` bytes, `LARGE` or more, that are not acknowledged, and an ACK is
+        asked for. Returns how long it may wait for more data at most, although it is due (SHLD-19);
+        0 to send it now, NO_TORRENT if this is for others to say.
 
         RFC 9293 §3.8.6.3 knows of ACKs for all that came together, by GRO; so does RFC 5681 §4.2
-        of good reasons for fewer. Where bursts of 64 KiB come within less than a millisecond, even
-        one ACK for each is a fifth of the work on both sides. So 256 KiB share one, as long as that
-        is an eighth of the receive buffer at most: the peer need not stop for it. If it does, the
-        ACK comes after 2 ms, and the next ones are quick.
+        of good reasons for fewer. Where bursts of 64 KiB come within a quarter of a millisecond,
+        even one ACK for each is a fifth of the work on both sides. So 128 KiB share one, if that is
+        an eighth of the receive buffer at most. A peer whose own window is smaller stops for this
+        ACK. Then it comes after 2 ms, and the next ones are quick, ever more of them if that
+        happens again; and fewer with each ACK that was not waited for.
         """
         gap_ns = now - self._large_at
         self._large_at = now
+        if gap_ns > _SILENCE_NS:
+            self._restart_quick()
         few = waiting < _TORRENT_BYTES
         if gap_ns > _TORRENT_GAP_NS or not self._quick_start:
             return NO_TORRENT
@@ -145,7 +150,7 @@ class AckDelay:
         self._grown = False
         if few:
             return min(_TORRENT_WAIT_NS, self.most_ns)
-        self._refill = self._quick_start
+        self._refill = max(self._refill - 1, self._quick_start)
         return 0
 
     def answered(self, now: int, rcv_nxt: int) -> None:

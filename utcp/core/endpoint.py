@@ -370,8 +370,9 @@ class Endpoint(Table):
         return at
 
     def overdue(self, now: int) -> bool:
-        """Whether `handle_timeout` has anything to do. What `poll_timeout` said may have been too
-        early, for a deadline that moves is not followed at once; from now on it is not."""
+        """Whether a deadline has come, so that `handle_timeout` has something to do. What
+        `poll_timeout` said may have been too early, for one that moves is not followed at once;
+        from now on it is not."""
         self._deadlines.renew(now)
         return self.poll_timeout() <= now
 

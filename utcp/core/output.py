@@ -238,7 +238,8 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
     at = conn.timers.at
     if wait_ns > 0:
-        at[timers.DELAYED_ACK] = now + wait_ns
+        # From the first part on, whatever comes after it.
+        at[timers.DELAYED_ACK] = min(at[timers.DELAYED_ACK], now + wait_ns)
     elif waiting and not conn.await_data:
         due_at = _delay_ack(conn, now)
         if due_at <= now:
