@@ -28,10 +28,10 @@ _MOST_QUICK: Final = 1024
 LARGE: Final = 32 << 10
 """Bytes not acknowledged from which on `torrent` is asked."""
 NO_TORRENT: Final = -1
-_TORRENT_WAIT_NS: Final = 2_000_000
+_TORRENT_WAIT_NS: Final = 1_000_000
 # With bursts of 64 KiB that is 2 Gbit/s: a path that fast can hardly be filled anyway.
 _TORRENT_GAP_NS: Final = 250_000
-_TORRENT_BYTES: Final = 128 << 10
+_TORRENT_BYTES: Final = 192 << 10
 _TORRENT_SHARE: Final = 3  # of the receive buffer, as a shift
 _SILENCE_NS: Final = 200_000_000
 
@@ -128,9 +128,9 @@ class AckDelay:
 
         RFC 9293 §3.8.6.3 knows of ACKs for all that came together, by GRO; so does RFC 5681 §4.2
         of good reasons for fewer. Where bursts of 64 KiB come within a quarter of a millisecond,
-        even one ACK for each is a fifth of the work on both sides. So 128 KiB share one, if that is
+        even one ACK for each is a fifth of the work on both sides. So 192 KiB share one, if that is
         an eighth of the receive buffer at most. A peer whose own window is smaller stops for this
-        ACK. Then it comes after 2 ms, and the next ones are quick, ever more of them if that
+        ACK. Then it comes after 1 ms, and the next ones are quick, ever more of them if that
         happens again; and fewer with each ACK that was not waited for.
         """
         gap_ns = now - self._large_at
@@ -150,7 +150,7 @@ class AckDelay:
         self._grown = False
         if few:
             return min(_TORRENT_WAIT_NS, self.most_ns)
-        self._refill = max(self._refill - 1, self._quick_start)
+        self._refill -= self._refill - self._quick_start + 15 >> 4
         return 0
 
     def answered(self, now: int, rcv_nxt: int) -> None:
