@@ -33,6 +33,7 @@ SHORTER: Final = {
     "benchmarks.micro": ["--list"],
     "benchmarks.paths": ["--list"],
     "benchmarks.profile": ["--list"],
+    "benchmarks.toggle": ["--seconds", "0.5"],
     "benchmarks.tls": ["--runs", "1", "--size", "1MiB", "--loop", "asyncio"],
     "benchmarks.chaos": ["--seeds", "5"],
     "benchmarks.flood": ["--seconds", "0.2", "--connects", "2", "--rate", "200"],
