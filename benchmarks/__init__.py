@@ -18,6 +18,10 @@ What single steps cost, in instructions too, without sockets:
 
     micro/         `python -m benchmarks.micro`
 
+What one constant is worth, on a machine that is never quiet:
+
+    toggle.py      `python -m benchmarks.toggle`
+
 Where the time of whole processes goes:
 
     profile/       `python -m benchmarks.profile`

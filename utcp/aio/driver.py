@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["Driver"]
 
 # Messages taken in one wake-up, each of which is answered at once; or a fourth of it in datagrams
-# (with UDP_GRO up to 64 KiB each) before what they caused is sent. More would delay the ACKs, for
-# which the peer waits, and what else the loop has to do; fewer would cost a turn of the loop each.
+# (with UDP_GRO up to 64 KiB each) before what they caused is sent, or in ACKs, which may each let
+# go a megabyte. More would delay the ACKs, for which the peer waits, and what else the loop has to
+# do; fewer would cost a turn of the loop each.
 _BUDGET: Final = 16
 _LARGE: Final = 4
+_ACK: Final = 64  # bytes at most
 # After so many wake-ups that brought one datagram each no second one is looked for, but in every
 # eighth: the loop will tell, and a system call that finds nothing costs as much as one that does.
 _LONE: Final = 8
@@ -219,7 +221,7 @@ class Driver:
             if sent := length <= _MESSAGE and not sock.stride:
                 # Its answer need not wait until we have looked for more.
                 self._transmit()
-            budget -= 1 if sent else _LARGE
+            budget -= 1 if sent and length > _ACK else _LARGE
         self._lone = lone + 1 if count == 1 else 0
         return sent
 
