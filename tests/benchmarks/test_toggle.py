@@ -40,7 +40,7 @@ def test_a_slice_is_compared_with_those_around_it() -> None:
 def test_it_says_what_it_found(
     what: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["utcp.aio.driver._BUDGET=4", "--seconds", "1", "--slice", "0.05", *what]
+    arguments = ["utcp.aio.driver._BUDGET=4", "--seconds", "2", "--slice", "0.05", *what]
     monkeypatch.setattr(sys, "argv", ["toggle", *arguments])
     assert toggle.main() == 0
     first, *sides = capsys.readouterr().out.splitlines()
