@@ -78,7 +78,7 @@ class Silent:
             return -1
         burst = self.arrivals.pop()
         self.buffer = memoryview(burst.data)
-        self.stride = burst.segment_size
+        self.stride = burst.segment_size if len(burst.data) > burst.segment_size else 0
         self.ecn = burst.tos & 3
         return len(burst.data)
 

@@ -98,7 +98,8 @@ class Side:
             unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
-            stack.enter_context(patch.object(message, "send", lambda conn, now: None))
+            stack.enter_context(patch.object(message, "receive", lambda *_: False))
+            stack.enter_context(patch.object(message, "send", lambda *_: None))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
 
@@ -166,20 +167,36 @@ SEGMENTS = st.tuples(
     st.sampled_from([0] * 10 + [1, 5, -3]),  # newer timestamp
     st.sampled_from([0] * 15 + [1, 2, 3]),  # shape
 )
-STEPS = st.lists(
-    st.builds(
-        Step,
-        segments=st.lists(SEGMENTS, min_size=1, max_size=8),
-        ecn=st.sampled_from([0, 2, 2, 2, 3]),
-        wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250, 3000]),
-        write=st.sampled_from([0, 0, 0, 1, 50, 99, 100, 101, 200, 1000, 5000]),
-        answer=st.sampled_from([0, 0, 1, 50, 100, 101, 300]),
-        read=st.sampled_from([0, -1, -1, -1, 30, 1000]),
-        close=st.integers(0, 40).map(lambda n: n == 0),
-        option=st.sampled_from([""] * 12 + ["cork", "uncork", "nagle", "impatient"]),
-    ),
-    min_size=1,
-    max_size=12,
+STEPS = st.builds(
+    Step,
+    segments=st.lists(SEGMENTS, min_size=1, max_size=8),
+    ecn=st.sampled_from([0, 2, 2, 2, 3]),
+    wait_ms=st.sampled_from([0, 0, 1, 10, 40, 250, 3000]),
+    write=st.sampled_from([0, 0, 0, 1, 50, 99, 100, 101, 200, 1000, 5000]),
+    answer=st.sampled_from([0, 0, 1, 50, 100, 101, 300]),
+    read=st.sampled_from([0, -1, -1, -1, 30, 1000]),
+    close=st.integers(0, 40).map(lambda n: n == 0),
+    option=st.sampled_from([""] * 12 + ["cork", "uncork", "nagle", "impatient", "watch", "probe"]),
+)
+# A message, and its answer.
+MESSAGES = st.builds(
+    Step,
+    segments=st.tuples(
+        st.sampled_from([ACK, ACK | PSH]),
+        st.just(0),
+        st.sampled_from([50, 50, 99, MSS]),
+        st.just(0),
+        st.sampled_from([1000] * 5 + [0, 999]),
+        st.sampled_from([0, 0, 1, 5]),
+        st.just(0),
+    ).map(lambda segment: [segment]),
+    ecn=st.sampled_from([0, 2]),
+    wait_ms=st.sampled_from([0, 0, 0, 1, 40]),
+    write=st.just(0),
+    answer=st.sampled_from([50] * 5 + [99, 100, 101, 0]),
+    read=st.sampled_from([-1] * 5 + [0, 30]),
+    close=st.just(False),
+    option=st.just(""),
 )
 
 
@@ -215,14 +232,19 @@ def choose(conn: Connection, option: str) -> None:
         conn.nodelay = False
     elif option == "impatient":
         conn.user_timeout_ns = SECOND
+    elif option == "watch":
+        conn.watch_writable(50)
+    elif option == "probe":
+        conn.keepalive = True
 
 
 @settings(max_examples=300)
 @given(
-    steps=STEPS,
+    steps=st.lists(STEPS, min_size=1, max_size=12)
+    | st.lists(MESSAGES | MESSAGES | MESSAGES | STEPS, min_size=6, max_size=16),
     ecn=st.booleans(),
     sack=st.booleans(),
-    pacing=st.booleans(),
+    pacing=st.sampled_from([False, False, True]),
     keepalive=st.booleans(),
 )
 def test_the_same_as_step_by_step(

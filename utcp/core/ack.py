@@ -32,6 +32,7 @@ def process(
     `seq` and `length` are those of the segment that carried it, `wnd` is its window in bytes,
     `sack32` and `ts_ecr` are its SACK blocks and its timestamp echo (-1: none) as on the wire.
     """
+    conn.calm = False
     snd = conn.snd
     conn.last_heard_at = now
     conn.keepalive_probes = 0
@@ -106,10 +107,13 @@ def predicted(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
         snd.snd_wnd = wnd
         if wnd > snd.max_snd_wnd:
             snd.max_snd_wnd = wnd
+        elif not wnd:
+            conn.calm = False
     snd.buffer.release(ack)
     rtt = snd.rtt
     if rtt.update(sample.rtt_ns, now):
         snd.pacer.on_rtt(rtt.min_rtt_ns)
+        conn.calm = False
     sample.srtt_ns = rtt.srtt_ns
     snd.cc.on_ack(sample)
     if conn.writable_level >= 0:

@@ -32,6 +32,7 @@ def segment_arrives(
     conn: Connection, now: int, seg: Segment, buf: memoryview, congestion: bool
 ) -> None:
     """Process one parsed segment; `congestion` says that its datagram carried a CE mark."""
+    conn.calm = False
     state = conn.state
     if seg.flags & RST:
         conn.counters.resets_in += 1

@@ -52,6 +52,7 @@ def build(
 ) -> Transmit:
     """Segments from `start` to `end`, where a FIN counts one; fewer if one burst is too small.
     Each has `size` bytes of payload but the last; 0: what the path is known to take."""
+    conn.calm = False
     snd = conn.snd
     rcv = conn.rcv
     buffer = snd.buffer
@@ -197,7 +198,6 @@ def sent(conn: Connection, now: int, start: int, end: int, segments: int, payloa
     # RFC 9293 §3.8.4 (MUST-26): no keepalive while something is outstanding, and none needed.
     conn.keepalive_due = False
     conn.segs_out += segments
-    conn.bytes_sent += payload
     conn.counters.segments_out += segments
 
 
@@ -214,7 +214,7 @@ def _resent(conn: Connection, now: int, start: int, end: int, segments: int, pay
         at[USER] = snd.progress_at + conn.user_timeout_ns
     at[PERSIST] = at[CORK] = NEVER
     acknowledged(conn)
-    conn.count_out(segments, payload)
+    conn.count_out(segments)
     conn.count_again(segments, payload)
 
 
@@ -240,14 +240,14 @@ def ack(conn: Connection, now: int, seq: int) -> Transmit:
         word |= ECE
     data = _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
     acknowledged(conn)
-    conn.count_out(1, 0)
+    conn.count_out(1)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
 
 def reset(conn: Connection) -> bytes:
     """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
     conn.reset_due = False
-    conn.count_out(1, 0)
+    conn.count_out(1)
     conn.counters.resets_out += 1
     return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
 

@@ -71,7 +71,7 @@ class Connection:
         "await_data",
         "burst_capacity",
         "bytes_retrans",
-        "bytes_sent",
+        "calm",
         "challenged_at",
         "config",
         "counters",
@@ -157,6 +157,7 @@ class Connection:
         self.ts_offset = ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
+        self.calm = False  # whether nothing is in the way of messages: see `message`
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
@@ -176,7 +177,7 @@ class Connection:
         self.keepalive_interval_ns = terms.keepalive_interval_ns
         self.keepalive_count = config.keepalive_count
         self._events = self.keepalive_probes = self.last_heard_at = 0
-        self.bytes_sent = self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
+        self.bytes_retrans = self.total_retrans = self.segs_out = self.segs_in = 0
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -200,6 +201,13 @@ class Connection:
     def unsent(self) -> int:
         """Bytes written that were never sent yet."""
         return self.snd.unsent()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of payload that were sent, retransmissions included."""
+        snd = self.snd
+        end = snd.snd_nxt if snd.snd_nxt < snd.buffer.end else snd.buffer.end
+        return max(end - snd.iss - 1, 0) + self.bytes_retrans
 
     @property
     def sndbuf(self) -> int:
@@ -235,6 +243,7 @@ class Connection:
     @cork.setter
     def cork(self, value: bool) -> None:
         self.snd.cork = value
+        self.calm = False
         self.timers.at[timers.CORK] = NEVER
         self.touch()
 
@@ -258,6 +267,7 @@ class Connection:
     @keepalive.setter
     def keepalive(self, value: bool) -> None:
         self.keepalive_on = value
+        self.calm = False
         self.keepalive_probes = 0
         self.timers.at[timers.KEEPALIVE] = NEVER
         self.touch()
@@ -276,7 +286,7 @@ class Connection:
         """
         if self.snd.fin_queued:
             raise BrokenPipeError("connection closing")
-        if self.state is CLOSED or self.state is TIME_WAIT:
+        if not self.predict and (self.state is CLOSED or self.state is TIME_WAIT):
             raise ConnectionError("connection does not exist")
         self.snd.buffer.append(data)
         if not self.queued:
@@ -305,6 +315,7 @@ class Connection:
         does not come any more when the connection is over."""
         if self.state is not CLOSED and self.state is not TIME_WAIT:
             self.writable_level = level
+            self.calm = False
             self.agenda.memory.note(self)
             self.check_writable()
 
@@ -382,6 +393,7 @@ class Connection:
             elif old is SYN_RECEIVED:
                 del self.agenda.half_open[self]
         self.state = state
+        self.calm = False
         self.predict = self.ts_ok and state in _PREDICTABLE
 
     def ts_clock(self, now: int) -> int:
@@ -404,10 +416,9 @@ class Connection:
             self.agenda.memory.note(self)
         self.touch()
 
-    def count_out(self, segments: int, payload: int) -> None:
+    def count_out(self, segments: int) -> None:
         """Count a burst that goes out."""
         self.segs_out += segments
-        self.bytes_sent += payload
         self.counters.segments_out += segments
 
     def count_again(self, segments: int, payload: int) -> None:

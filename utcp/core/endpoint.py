@@ -165,13 +165,17 @@ class Endpoint(Table):
         """
         counters = self.counters
         counters.datagrams_in += 1
+        conn = self._connections.get(addr)
+        if conn is not None and conn.calm and (not stride or stride >= length) and ecn != _CE:
+            if message.receive(conn, now, buf, length):
+                self.unsettled[conn] = None
+                return
         if not length:
             counters.malformed += 1
             return
         view = buf if type(buf) is memoryview else memoryview(buf)
         if not stride:
             stride = length
-        conn = self._connections.get(addr)
         if conn is None or conn.state is CLOSED:
             pos = self._receive_unknown(now, addr, view, length, stride)
             if pos == length:
@@ -329,22 +333,22 @@ class Endpoint(Table):
                     out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
             if out is None:
                 out = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-            if out is not None and conn.more:
-                if len(queue) > 1:
-                    queue.rotate(-1)
+            if out is not None:
                 self.counters.datagrams_out += 1
-                self.more_to_send = True
-                return out
+                if conn.more:
+                    if len(queue) > 1:
+                        queue.rotate(-1)
+                    self.more_to_send = True
+                    return out
             queue.popleft()
             conn.queued = False
-            if conn.state is CLOSED or conn.state is TIME_WAIT:
+            if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
                 self._retire(now, conn)
             else:
                 if snd.probe_unarmed:
                     output.done(conn, now)
                 self._deadlines.schedule(conn)
             if out is not None:
-                self.counters.datagrams_out += 1
                 self.more_to_send = len(queue) > 0 or len(replies) > 0
                 return out
         return None

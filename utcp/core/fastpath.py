@@ -50,8 +50,8 @@ def receive(
             done = end
         elif ce and conn.ecn_ok:
             # RFC 3168 §6.1.3: echo from now on, and at once.
-            conn.rcv.ece = True
-            conn.rcv.ack_now = True
+            conn.rcv.ece = conn.rcv.ack_now = True
+            conn.calm = False
         pos = done
     if now >= conn.rcv.tuner.due_at:
         # Once per round trip. What came together echoes the same timestamp, or nearly so.
@@ -147,7 +147,6 @@ def _take(conn: Connection, views: list[bytes | memoryview], total: int) -> None
         rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
     rcv.buffer.extend(views, total, True)
     rcv.rcv_nxt += total
-    rcv.total += total
     conn.signal(events.READABLE)
     if not conn.queued:
         conn.touch()

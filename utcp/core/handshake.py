@@ -43,7 +43,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
         at[timers.USER] = snd.progress_at + conn.user_timeout_ns
     data = _syn(conn, now)
     conn.more = False
-    conn.count_out(1, 0)
+    conn.count_out(1)
     if lost:
         conn.count_again(1, 0)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
@@ -84,7 +84,7 @@ def _challenge(conn: Connection, now: int) -> Transmit:
     if conn.ts_ok:
         options = segment.timestamps_option(conn.ts_clock(now), rcv.ts_recent)
     data = segment.build(ACK, rcv.offer_window(), conn.snd.snd_nxt, rcv.rcv_nxt, options)
-    conn.count_out(1, 0)
+    conn.count_out(1)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
 

@@ -51,6 +51,7 @@ def poll(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
             return burst.build(conn, now, start, end, 1, 1)
     nxt = snd.snd_nxt
     if nxt < snd.buffer.end or (snd.fin_queued and nxt == snd.buffer.end):
+        conn.calm = False
         end = _new_end(conn, now)
         if end > nxt:
             if snd.pacer.on or now >= conn.pmtu.probe_at:

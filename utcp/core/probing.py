@@ -99,6 +99,7 @@ def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
     probe = conn.pmtu
     flight = conn.snd.flight
     smaller, probe_lost = probe.packet_too_big(now, mtu)
+    conn.calm = False
     if smaller:
         conn.set_path_mtu(probe.low)
         flight.mark_all_lost(forget_sacked=False)

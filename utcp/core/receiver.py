@@ -46,7 +46,6 @@ class Receiver:
         "rcv_nxt",
         "rcv_wscale",
         "reassembly",
-        "total",
         "ts_recent",
         "ts_recent_at",
         "tuner",
@@ -69,7 +68,6 @@ class Receiver:
         # TS.Recent and RCV.NXT as they were when something began to be held out of order.
         self._hole_ts = 0
         self._hole_seq = 0
-        self.total = 0
         self.buffer = RecvBuffer()
         self.tuner = ReceiveTuner()
         self.reassembly = Reassembly(max_bytes=capacity, max_ranges=_MAX_RANGES)
@@ -80,6 +78,12 @@ class Receiver:
         self.rcv_nxt = self.last_ack_sent = irs + 1
         # The window of a SYN is not scaled (RFC 7323 §2.2).
         self.rcv_adv = self.rcv_nxt + min(self.capacity, MAX_WINDOW)
+
+    @property
+    def total(self) -> int:
+        """Bytes that have arrived in order."""
+        fin = 0 <= self.fin_seq < self.rcv_nxt
+        return max(self.rcv_nxt - self.irs - 1 - fin, 0)
 
     def limit(self, capacity: int) -> None:
         """Let the buffer be no larger than `capacity` bytes."""
@@ -175,7 +179,6 @@ class Receiver:
             self.buffer.append(data, isinstance(data, memoryview))
             self.rcv_nxt = end
         taken = self.rcv_nxt - rcv_nxt
-        self.total += taken
         return taken
 
     # -- window and acknowledgment ------------------------------------------------------------
@@ -199,10 +202,11 @@ class Receiver:
         # RFC 7323 §2.4: what is rounded down moves the edge left as RCV.NXT grows. So round up,
         # until the reserve is used up: then it moves left, by less than one unit.
         field = -(-window >> shift)
-        if field << shift > free:
-            field = window >> shift
         offered = field << shift
-        self.rcv_adv = rcv_nxt + (offered if offered > window else window)
+        if offered > free:
+            field = window >> shift
+            offered = window
+        self.rcv_adv = rcv_nxt + offered
         return field
 
     def syn_window(self) -> int:

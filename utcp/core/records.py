@@ -160,6 +160,23 @@ class Records:
             self._head = i
         return True
 
+    def ack_all(self, now: int, sample: AckSample) -> None:
+        """As `ack_plain` for all that is in flight, where it is certain that it is plain."""
+        if sample.used:
+            sample.reset(now)
+            sample.used = False
+        una = self.nxt
+        sample.now = now
+        sample.orig = old = self.una
+        sample.acked = sample.delivered = sample.prior_in_flight = una - old
+        sample.newest_at = sent_at = self._bursts[-1].sent_at
+        sample.rtt_ns = now - sent_at
+        self.una = sample.newest_end = una
+        self.pipe = sample.in_flight = 0
+        self._bursts.clear()
+        self._starts.clear()
+        self._head = 0
+
     def next_lost(self, limit: int = _RESEND_LIMIT) -> tuple[int, int]:
         """The first range that is lost and not yet retransmitted, or (-1, -1).
 

@@ -85,8 +85,8 @@ class SendBuffer:
                 # _immutable copies what is small, so that this is always bytes.
                 tail = self._tail
                 tail.append(chunk)  # type: ignore[arg-type]
-                self.end += size
-                if self.end - self._tail_start >= TAIL_BYTES or len(tail) >= TAIL_PIECES:
+                self.end = end = self.end + size
+                if end - self._tail_start >= TAIL_BYTES or len(tail) >= TAIL_PIECES:
                     self._seal()
             return
         if self._tail:

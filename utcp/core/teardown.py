@@ -30,6 +30,7 @@ def send_fin(conn: Connection) -> None:
     if snd.fin_queued:
         return
     snd.fin_queued = True
+    conn.calm = False
     if state is ESTABLISHED or (state is SYN_RECEIVED and snd.buffer.end == snd.iss + 1):
         conn.move(FIN_WAIT_1)
     elif state is CLOSE_WAIT:
@@ -48,6 +49,7 @@ def close(conn: Connection, *, more: bool) -> None:
         finish(conn, Reason.CLOSED)
         return
     conn.orphan = True
+    conn.calm = False
     if conn.rcv.buffer.size:
         # RFC 9293 §3.6.1 (SHLD-3): what was received and never read is lost, and the peer told.
         abort(conn, Reason.ABORTED)

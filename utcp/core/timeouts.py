@@ -20,6 +20,7 @@ _NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
 
 def handle(conn: Connection, now: int) -> None:
     """Do what is due at `now`; nothing, if nothing is."""
+    conn.calm = False
     at = conn.timers.at
     if at[timers.DELAYED_ACK] <= now:
         at[timers.DELAYED_ACK] = NEVER
