@@ -68,6 +68,7 @@ def check_endpoint(endpoint: Endpoint, backlog: int) -> None:
     assert len(set(connections)) == len(connections)
     assert len(agenda.half_open) <= backlog
     assert not agenda.to_send
+    assert not agenda.bursts
     assert not agenda.replies
     assert not agenda.ready
     for conn in connections:

@@ -130,7 +130,7 @@ class Side:
             snd.cwnd_limited, snd.cwr_pending, snd.buffer.start, snd.buffer.end,
             snd.last_sent_at, snd.progress_at, snd.small_end, snd.override, snd.cc.cwnd,
             snd.cc.ssthresh, snd.rtt.srtt_ns, snd.rtt.rto_ns, snd.rtt.min_rtt_ns,
-            snd.flight.una, snd.flight.nxt, len(snd.flight), conn.acks.unanswered,
+            snd.flight.una, snd.flight.nxt, len(snd.flight) > 0, conn.acks.unanswered,
             conn.bytes_sent, conn.segs_out,
             snd.flight.pipe, snd.flight.lost_bytes, snd.loss.state, snd.loss.dup_acks,
             rcv.rcv_nxt, rcv.rcv_adv, rcv.rcv_mss, rcv.last_ack_sent, rcv.fin_seq, rcv.ack_now,
@@ -316,3 +316,20 @@ def test_trains_are_taken_as_one() -> None:
 
 def test_the_word_before_the_timestamps_is_the_one_that_is_sent() -> None:
     assert segment(0, ACK, 0, 0, 0)[12:16] == TIMESTAMPS_WORD.to_bytes(4, "big")
+
+
+def test_a_duplicate_ack_between_two_messages() -> None:
+    fast = Side(True, ecn=False, sack=False, pacing=False)
+    slow = Side(False, ecn=False, sack=False, pacing=False)
+    for side in (fast, slow):
+        iss = side.conn.snd.iss
+        side.write(50)
+        side.turn()
+        for size, ack_to in ((50, 51), (0, 51), (50, 101)):
+            seq = side.conn.rcv.rcv_nxt - side.conn.rcv.irs
+            data = segment(iss, ACK, seq, ack_to, size)
+            side.arrive(data, len(data), 0)
+            side.write(size)
+            side.turn()
+        assert side.conn.snd.loss.dup_acks == 0
+    assert fast.picture() == slow.picture()

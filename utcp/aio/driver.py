@@ -76,6 +76,7 @@ class Driver:
         "_poll_ready",
         "_poll_timeout",
         "_poll_transmit",
+        "_ready",
         "_rearms",
         "_receive",
         "_recv",
@@ -126,6 +127,7 @@ class Driver:
         self._settle = endpoint.settle
         self._unsettled = endpoint.unsettled
         self._known = endpoint.known
+        self._ready = endpoint.ready
         self._poll_ready = endpoint.poll_ready
         self._poll_transmit = endpoint.poll_transmit
         self._poll_timeout = endpoint.poll_timeout
@@ -268,8 +270,9 @@ class Driver:
 
     def _deliver(self) -> None:
         """Give every connection's news to its owner."""
-        poll_ready = self._poll_ready
-        while (conn := poll_ready()) is not None:
+        while self._ready:
+            conn = self._poll_ready()
+            assert conn is not None
             owner = self._owners.get(conn)
             if owner is not None:
                 owner.on_events(conn.take_events())

@@ -16,6 +16,7 @@ from utcp.core.segment import Segment
 from utcp.core.state import Reason
 from utcp.core.teardown import finish
 from utcp.core.terms import Terms
+from utcp.core.transmit import Transmit
 from utcp.stats import Counters
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Agenda:
         "_host_of",
         "admission",
         "backlog",
+        "bursts",
         "half_open",
         "memory",
         "ready",
@@ -64,6 +66,8 @@ class Agenda:
         self.sample = AckSample()
         self.to_send: deque[Connection] = deque()
         self.ready: deque[Connection] = deque()
+        # What is left of several bursts that were cut at once.
+        self.bursts: deque[Transmit] = deque()
         self.replies: deque[tuple[Hashable, bytes]] = deque()
         # Passive connections in SYN-RECEIVED, the oldest first.
         self.half_open: dict[Connection, None] = {}

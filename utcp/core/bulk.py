@@ -27,12 +27,15 @@ _OVERHEAD: Final = HEADER_SIZE + TIMESTAMPS_SIZE
 _WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK
 _ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
+# Bursts that are cut and accounted for at once: half of the work is done once for all of them.
+_BURSTS: Final = 3
 
 
 def send(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
     """The next burst, if `conn.predict` and it has whole segments of new data only: at most
-    `max_segments` of them, or `max_bytes`. None if it is not that simple: see `output.poll`, which
-    this is like also in what it says by `conn.more`."""
+    `max_segments` of them, or `max_bytes`; those that follow it are left in `agenda.bursts`. None
+    if it is not that simple: see `output.poll`, which this is like also in what it says by
+    `conn.more`."""
     snd = conn.snd
     held = conn.rcv.reassembly
     if snd.pacer.on or snd.flight.lost_bytes or held.starts or held.duplicated:
@@ -54,8 +57,8 @@ def send(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
     most = max_bytes // (mss + _OVERHEAD) or 1
     if most > max_segments:
         most = max_segments
-    conn.more = count > most
-    return _burst(conn, now, mss, most if count > most else count)
+    conn.more = count > most * _BURSTS
+    return _cut(conn, now, mss, most, most * _BURSTS if conn.more else count)
 
 
 def _segments(snd: Sender, mss: int) -> int:
@@ -81,14 +84,13 @@ def _segments(snd: Sender, mss: int) -> int:
     return count
 
 
-def _burst(conn: Connection, now: int, mss: int, count: int) -> Transmit:
-    """The next `count` segments of `mss` bytes each."""
+def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmit:
+    """The next `count` segments of `mss` bytes each, in bursts of `most`."""
     snd = conn.snd
     rcv = conn.rcv
     buffer = snd.buffer
     nxt = snd.snd_nxt
-    size = count * mss
-    end = nxt + size
+    end = nxt + count * mss
     word = _WORD | ECE if rcv.ece else _WORD
     window = rcv.offer_window()
     head = last_head = _HEAD.pack(word, window)
@@ -98,7 +100,19 @@ def _burst(conn: Connection, now: int, mss: int, count: int) -> Transmit:
     tail = _TAIL.pack(
         rcv.rcv_nxt & MASK32, TIMESTAMPS_WORD, now // _MS + conn.ts_offset & MASK32, rcv.ts_recent
     )
-    data = burst.cut(buffer, nxt, end, mss, head, last_head, tail)
-    burst.sent(conn, now, nxt, end, count, size)
     tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
-    return Transmit(conn.addr, data, mss + _OVERHEAD, tos)
+    burst.sent(conn, now, nxt, end, count, end - nxt)
+    step = most * mss
+    bursts: list[Transmit] = []
+    while nxt < end:
+        stop = nxt + step
+        last = head
+        if stop >= end:
+            stop = end
+            last = last_head
+        data = burst.cut(buffer, nxt, stop, mss, head, last, tail)
+        bursts.append(Transmit(conn.addr, data, mss + _OVERHEAD, tos))
+        nxt = stop
+    if len(bursts) > 1:
+        conn.agenda.bursts.extend(bursts[1:])
+    return bursts[0]

@@ -165,15 +165,20 @@ class Endpoint(Table):
         """
         counters = self.counters
         counters.datagrams_in += 1
+        view = buf if type(buf) is memoryview else memoryview(buf)
         conn = self._connections.get(addr)
-        if conn is not None and conn.calm and (not stride or stride >= length) and ecn != _CE:
-            if message.receive(conn, now, buf, length):
-                self.unsettled[conn] = None
-                return
+        if (
+            conn is not None
+            and conn.calm
+            and (not stride or stride >= length)
+            and ecn != _CE
+            and message.receive(conn, now, view, length)
+        ):
+            self.unsettled[conn] = None
+            return
         if not length:
             counters.malformed += 1
             return
-        view = buf if type(buf) is memoryview else memoryview(buf)
         if not stride:
             stride = length
         if conn is None or conn.state is CLOSED:
@@ -315,43 +320,50 @@ class Endpoint(Table):
 
     def poll_transmit(self, now: int) -> Transmit | None:
         """The next burst to send, None if there is none. Connections take turns."""
-        replies = self._agenda.replies
-        queue = self._agenda.to_send
-        while queue or replies:
+        agenda = self._agenda
+        bursts, replies, queue = agenda.bursts, agenda.replies, agenda.to_send
+        while True:
+            if bursts:
+                out: Transmit | None = bursts.popleft()
+                break
             if replies:
                 addr, data = replies.popleft()
-                self.counters.datagrams_out += 1
-                self.more_to_send = True
-                return Transmit(addr, data, len(data), self._config.dscp << 2)
+                out = Transmit(addr, data, len(data), self._config.dscp << 2)
+                break
+            if not queue:
+                return None
             conn = queue[0]
-            snd = conn.snd
-            out = None
-            if conn.predict and snd.buffer.end > snd.snd_nxt:
-                if snd.snd_nxt == snd.snd_una:
-                    out = message.send(conn, now)
-                if out is None:
-                    out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
-            if out is None:
-                out = output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
-            if out is not None:
-                self.counters.datagrams_out += 1
-                if conn.more:
-                    if len(queue) > 1:
-                        queue.rotate(-1)
-                    self.more_to_send = True
-                    return out
+            out = self._burst(conn, now)
+            if out is not None and conn.more:
+                if len(queue) > 1:
+                    queue.rotate(-1)
+                break
             queue.popleft()
             conn.queued = False
             if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
                 self._retire(now, conn)
             else:
-                if snd.probe_unarmed:
+                if conn.snd.probe_unarmed:
                     output.done(conn, now)
                 self._deadlines.schedule(conn)
             if out is not None:
-                self.more_to_send = len(queue) > 0 or len(replies) > 0
+                break
+        self.counters.datagrams_out += 1
+        self.more_to_send = bool(queue or bursts or replies)
+        return out
+
+    def _burst(self, conn: Connection, now: int) -> Transmit | None:
+        """The next burst of a connection, by the shortest way that will do."""
+        snd = conn.snd
+        if conn.predict and snd.buffer.end > snd.snd_nxt:
+            if snd.snd_nxt == snd.snd_una:
+                out = message.send(conn, now)
+                if out is not None:
+                    return out
+            out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
+            if out is not None:
                 return out
-        return None
+        return output.poll(conn, now, self.max_burst_bytes, self.max_burst_segments)
 
     def poll_ready(self) -> Connection | None:
         """A connection with events that the application has not seen, None if there is none."""

@@ -36,7 +36,7 @@ _MS: Final = 1_000_000
 _HALF: Final = 0x8000_0000
 
 
-def receive(conn: Connection, now: int, buf: bytes | bytearray | memoryview, length: int) -> bool:
+def receive(conn: Connection, now: int, buf: memoryview, length: int) -> bool:
     """Take in the datagram `buf[:length]`, if `conn.calm` and it has text that is next in order,
     and acknowledges all that is in flight, which is something. If it is not that simple nothing is
     done: False, see `fastpath.receive`."""

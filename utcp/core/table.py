@@ -95,13 +95,16 @@ class Table:
     @property
     def idle(self) -> bool:
         """Whether there is no connection, no TIME-WAIT record and nothing left to send."""
-        return not (self._connections or self._time_waits.records or self._agenda.replies)
+        agenda = self._agenda
+        return not (
+            self._connections or self._time_waits.records or agenda.bursts or agenda.replies
+        )
 
     @property
     def quiet(self) -> bool:
         """Whether something is left to wait for, but nothing to send or to tell."""
         agenda = self._agenda
-        return not (self.idle or agenda.to_send or agenda.ready or agenda.replies)
+        return not (self.idle or agenda.to_send or agenda.ready or agenda.bursts or agenda.replies)
 
     def can_reuse(self, now: int, addr: Hashable) -> bool:
         """Whether `connect` may open a connection over the TIME-WAIT record of `addr`."""
