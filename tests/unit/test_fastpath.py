@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utcp.config import Config
-from utcp.core import Connection, Endpoint, State, ack, bulk, fastpath, message, train
+from utcp.core import Connection, Endpoint, State, ack, bulk, calm, fastpath, message, train
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
@@ -98,7 +98,7 @@ class Side:
             unpredicted = patch.object(fastpath, "_run", lambda conn, now, buf, pos, *rest: pos)
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
-            stack.enter_context(patch.object(message, "receive", lambda *_: False))
+            stack.enter_context(patch.object(calm, "receive", lambda *_: False))
             stack.enter_context(patch.object(message, "send", lambda *_: None))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack

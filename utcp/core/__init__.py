@@ -2,14 +2,14 @@
 
     datagrams in                                    application write
       endpoint     address -> connection              connection   write
-      fastpath     cut the train; ESTABLISHED and     send_buffer  views by sequence number, no copy
-                   in order -> one run                sender       how much: windows, small segments
-                   anything else -> segment, arrival  output       resend first, then new; headers
-      ack          window -> flight -> rtt -> loss    flight       one record for the burst
-                   -> cc                              message      the same, for a single segment
-      message      the same, for a single segment     endpoint     poll_transmit
-      receiver     reassembly -> recv_buffer        datagrams out
-      endpoint     poll_ready
+      calm         nothing unusual: the shortest way  send_buffer  views by sequence number, no copy
+      fastpath     cut the train; ESTABLISHED and     sender       how much: windows, small segments
+                   in order -> one run                output       resend first, then new; headers
+                   anything else -> segment, arrival  flight       one record for the burst
+      ack          window -> flight -> rtt -> loss    message      the same, for a single segment
+                   -> cc                              bulk         the same, for whole segments
+      receiver     reassembly -> recv_buffer          endpoint     poll_transmit
+      endpoint     poll_ready                       datagrams out
     application read
 
     timers         every deadline of a connection in one table; `timeouts` acts on them; the

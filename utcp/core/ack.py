@@ -113,7 +113,6 @@ def predicted(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
     rtt = snd.rtt
     if rtt.update(sample.rtt_ns, now):
         snd.pacer.on_rtt(rtt.min_rtt_ns)
-        conn.calm = False
     sample.srtt_ns = rtt.srtt_ns
     snd.cc.on_ack(sample)
     if conn.writable_level >= 0:

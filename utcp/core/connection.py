@@ -16,7 +16,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import autotune, cc, events, segment, teardown, timers
+from utcp.core import autotune, cc, events, segment, status, teardown, timers
 from utcp.core.ackdelay import AckDelay
 from utcp.core.agenda import Agenda
 from utcp.core.pmtu import LOOPBACK_MTU, PathMtu
@@ -157,7 +157,7 @@ class Connection:
         self.ts_offset = ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
-        self.calm = False  # whether nothing is in the way of messages: see `message`
+        self.calm = False  # whether nothing is unusual: see `calm`
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
@@ -274,7 +274,7 @@ class Connection:
 
     def info(self) -> TcpInfo:
         """A snapshot of everything that can be measured (RFC 9293 §3.9.1.5, STATUS)."""
-        return snapshot(self)
+        return status.snapshot(self)
 
     # -- commands of the application ----------------------------------------------------------
 
@@ -400,6 +400,19 @@ class Connection:
         """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""
         return now // 1_000_000 + self.ts_offset & MASK32
 
+    def take_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
+        """RFC 9293 §3.10.7.4 step 7: the payloads of segments that are next in order, one after the
+        other, `nbytes` in all, with nothing held out of order."""
+        rcv = self.rcv
+        first = len(views[0])
+        if first > rcv.rcv_mss:
+            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
+        rcv.buffer.extend(views, nbytes, True)
+        rcv.rcv_nxt += nbytes
+        self.signal(events.READABLE)
+        if not self.queued:
+            self.touch()
+
     def take_text(self, seq: int, data: memoryview) -> None:
         """RFC 9293 §3.10.7.4 step 7: payload for the receive side, wherever it lies."""
         rcv = self.rcv
@@ -455,46 +468,3 @@ class Connection:
         if self.state is not SYN_SENT:
             # Before the peer's SYN nothing is agreed; then the handshake does it.
             snd.set_mss(self.ts_ok)
-
-
-def snapshot(conn: Connection) -> TcpInfo:
-    """`Connection.info` (RFC 9293 §3.9.1.5)."""
-    snd = conn.snd
-    rcv = conn.rcv
-    flags = (
-        ("timestamps", conn.ts_ok),
-        ("sack", conn.sack_ok),
-        ("wscale", conn.wscale_ok),
-        ("ecn", conn.ecn_ok),
-    )
-    return TcpInfo(
-        state=str(conn.state),
-        retransmits=snd.retries,
-        rto=snd.rtt.rto_ns // 1000,
-        rtt=snd.rtt.srtt_ns // 1000,
-        rttvar=snd.rtt.rttvar_ns // 1000,
-        min_rtt=max(snd.rtt.min_rtt_ns, 0) // 1000,
-        snd_mss=snd.mss,
-        rcv_mss=rcv.adv_mss,
-        snd_cwnd=snd.cc.cwnd,
-        snd_ssthresh=snd.cc.ssthresh,
-        snd_wnd=snd.snd_wnd,
-        rcv_wnd=rcv.rcv_adv - rcv.rcv_nxt,
-        rcv_space=rcv.capacity,
-        snd_wscale=snd.snd_wscale,
-        rcv_wscale=rcv.rcv_wscale,
-        unacked=snd.snd_nxt - snd.snd_una,
-        sacked=snd.flight.sacked_bytes,
-        lost=snd.flight.lost_bytes,
-        notsent_bytes=snd.unsent(),
-        pmtu=conn.path_mtu,
-        bytes_sent=conn.bytes_sent,
-        bytes_retrans=conn.bytes_retrans,
-        bytes_acked=max(snd.snd_una - snd.iss - 1, 0),
-        bytes_received=rcv.total,
-        segs_out=conn.segs_out,
-        segs_in=conn.segs_in,
-        total_retrans=conn.total_retrans,
-        options=tuple(name for name, agreed in flags if agreed),
-        congestion_control=snd.cc.name,
-    )

@@ -25,6 +25,7 @@ from utcp.config import Config
 from utcp.core import (
     admission,
     bulk,
+    calm,
     fastpath,
     handshake,
     icmp,
@@ -170,9 +171,8 @@ class Endpoint(Table):
         if (
             conn is not None
             and conn.calm
-            and (not stride or stride >= length)
             and ecn != _CE
-            and message.receive(conn, now, view, length)
+            and calm.receive(conn, now, view, length, stride)
         ):
             self.unsettled[conn] = None
             return

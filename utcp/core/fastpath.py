@@ -14,8 +14,17 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, events, train, tuning
-from utcp.core.segment import ACK, NOT_OURS, OK, PSH, TIMESTAMPS_WORD, Segment
+from utcp.core import arrival, calm, train, tuning
+from utcp.core.segment import (
+    ACK,
+    HEADER_SIZE,
+    NOT_OURS,
+    OK,
+    PSH,
+    TIMESTAMPS_SIZE,
+    TIMESTAMPS_WORD,
+    Segment,
+)
 from utcp.core.seq import MASK32
 
 if TYPE_CHECKING:
@@ -24,12 +33,8 @@ if TYPE_CHECKING:
 # Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
 # both timestamps.
 _UNPACK: Final = Struct(">HHIIIII").unpack_from
-# The same with fewer fields: what must be equal throughout a run is read as one.
-_RUN: Final = Struct(">IIQQ")
-_UNPACK_RUN: Final = _RUN.unpack_from
-_SIZE: Final = _RUN.size
+_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
 _WORD: Final = 0x8000 | ACK | PSH  # 24 bytes of header
-_BUT_PSH: Final = 0xFFFF_FFFF & ~(PSH << 16)
 _HALF: Final = 0x8000_0000
 
 
@@ -61,6 +66,7 @@ def receive(
             if option == TIMESTAMPS_WORD:
                 echo = ts_ecr
         tuning.tune(conn, now, echo)
+        calm.look(conn, now)
 
 
 def _segment(
@@ -106,7 +112,7 @@ def _run(
             return pos
         room = rcv.rcv_adv - seq
         if end < length:
-            end = _gather(views, buf, pos, end, length, stride, room)
+            end = train.gather(views, buf, pos, end, length, stride, room)
             if not views:
                 return pos
             count = len(views)
@@ -129,7 +135,7 @@ def _run(
     elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
     if views:
-        _take(conn, views, total)
+        conn.take_run(views, total)
     return end
 
 
@@ -137,66 +143,3 @@ def _in_flight(una: int, ack32: int, nxt: int) -> int:
     """The acknowledgment of something between SND.UNA and SND.NXT, -1 if it is outside of that."""
     ack = una + ((ack32 - una + _HALF) & MASK32) - _HALF
     return ack if una <= ack <= nxt else -1
-
-
-def _take(conn: Connection, views: list[bytes | memoryview], total: int) -> None:
-    """What step 7 of RFC 9293 §3.10.7.4 does with the payload of a run, `total` bytes."""
-    rcv = conn.rcv
-    first = len(views[0])
-    if first > rcv.rcv_mss:
-        rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
-    rcv.buffer.extend(views, total, True)
-    rcv.rcv_nxt += total
-    conn.signal(events.READABLE)
-    if not conn.queued:
-        conn.touch()
-
-
-def _gather(
-    views: list[bytes | memoryview],
-    buf: memoryview,
-    pos: int,
-    end: int,
-    length: int,
-    stride: int,
-    room: int,
-) -> int:
-    """Append the payloads of the run whose first segment is `buf[pos:end]`, with others behind it,
-    as far as they fit into `room` bytes of window; returns where the run ends.
-
-    The hot loop: for a train one call, per segment that is none one unpacking, one slice, one
-    comparison for each field.
-    """
-    size = end - pos - _SIZE
-    word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
-    count = (length - pos) // stride
-    if count >= train.LEAST and size >= train.LEAST_PAYLOAD and size * count <= room:
-        views += train.unpack(buf, pos, stride, count)
-    if views:
-        total = size * count
-        done = pos + stride * count
-    elif size <= room:
-        views.append(buf[pos + _SIZE : end])
-        total = size
-        done = end
-    else:
-        return pos
-    while done < length:
-        end = done + stride
-        if end > length:
-            end = length
-        size = end - done - _SIZE
-        if size <= 0 or total + size > room:
-            break
-        next_word, next_seq32, next_ack_word, next_stamps = _UNPACK_RUN(buf, done)
-        if (
-            next_seq32 != (seq32 + total) & MASK32
-            or next_stamps != stamps
-            or next_ack_word != ack_word
-            or (next_word ^ word) & _BUT_PSH
-        ):
-            break
-        views.append(buf[done + _SIZE : end])
-        total += size
-        done = end
-    return done

@@ -1,0 +1,149 @@
+"""Calm: while nothing is unusual, the shortest way in.
+
+What could be in the way of header prediction (`fastpath`), and of `message`, is a long list, and
+hardly ever true. So `look` goes through it once and sets `conn.calm`; and whoever changes something
+that is on the list clears it: a segment that is not predicted, a time-out, a burst that `output`
+had to decide on, an option, a close.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from utcp.core import train
+from utcp.core.segment import ACK, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
+from utcp.core.seq import MASK32
+from utcp.core.timers import CORK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
+
+if TYPE_CHECKING:
+    from utcp.core.connection import Connection
+
+# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
+# both timestamps.
+_UNPACK: Final = Struct(">HHIIIII").unpack_from
+_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
+_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK | PSH
+_HALF: Final = 0x8000_0000
+
+
+def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: int) -> bool:
+    """Take in `buf[:length]`, cut every `stride` bytes (0: one datagram), if `conn.calm`, and it is
+    text that is next in order, and acknowledges all that is in flight, or nothing new. If it is not
+    that simple nothing is done: False, see `fastpath.receive`."""
+    total = length - _SIZE
+    if total <= 0:
+        return False
+    word, wnd, seq32, ack32, option, ts_val, _ = _UNPACK(buf)
+    rcv = conn.rcv
+    snd = conn.snd
+    seq = last = rcv.rcv_nxt
+    ack = snd.snd_nxt
+    if (
+        seq32 != seq & MASK32
+        or word | PSH != _WORD
+        or option != TIMESTAMPS_WORD
+        or (ts_val - rcv.ts_recent) & _HALF
+        or now >= rcv.tuner.due_at
+    ):
+        return False
+    wnd <<= snd.snd_wscale
+    una = snd.snd_una
+    if ack32 != ack & MASK32 or ack == una:
+        if ack32 != una & MASK32 or wnd != snd.snd_wnd:
+            return False
+        ack = una
+    elif not wnd:
+        return False
+    views: list[bytes | memoryview] = []
+    count = 1
+    if stride and stride < length:
+        if train.gather(views, buf, 0, stride, length, stride, rcv.rcv_adv - seq) != length:
+            return False
+        count = len(views)
+        total = length - count * _SIZE
+        last += total - len(views[-1])
+    elif total > rcv.rcv_adv - seq:
+        return False
+    else:
+        views.append(buf[_SIZE:length])
+    conn.segs_in += count
+    conn.counters.segments_in += count
+    if seq <= rcv.last_ack_sent:
+        # RFC 7323 §4.3 (2)
+        rcv.ts_recent = ts_val
+        rcv.ts_recent_at = now
+    conn.last_heard_at = now
+    snd.snd_wl1 = last
+    snd.snd_wl2 = ack
+    if ack != una:
+        _acknowledged(conn, now, ack, wnd)
+    conn.take_run(views, total)
+    return True
+
+
+def _acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
+    """All that is in flight is acknowledged (RFC 9293 §3.10.7.4 step 5), by a segment with this
+    window, in bytes."""
+    snd = conn.snd
+    snd.progress_at = now
+    snd.snd_una = ack
+    if wnd != snd.snd_wnd:
+        snd.snd_wnd = wnd
+        if wnd > snd.max_snd_wnd:
+            snd.max_snd_wnd = wnd
+    snd.buffer.release(ack)
+    sample = snd.sample
+    snd.flight.ack_all(now, sample)
+    sample.una = sample.snd_nxt = ack
+    sample.cwnd_limited = snd.cwnd_limited
+    snd.cwnd_limited = False
+    rtt = snd.rtt
+    if rtt.update(sample.rtt_ns, now):
+        snd.pacer.on_rtt(rtt.min_rtt_ns)
+    sample.srtt_ns = rtt.srtt_ns
+    snd.cc.on_ack(sample)
+    # RFC 6298 §5 (5.2): all acknowledged.
+    at = conn.timers.at
+    at[RTO] = at[PTO] = at[USER] = NEVER
+
+
+def look(conn: Connection, now: int) -> bool:
+    """Look whether all is calm, and keep the answer in `conn.calm`."""
+    snd = conn.snd
+    rcv = conn.rcv
+    held = rcv.reassembly
+    at = conn.timers.at
+    loss = snd.loss
+    conn.calm = conn.predict and not (
+        # Marks in the flight would be in the way.
+        snd.snd_una != snd.snd_nxt
+        # What would have to be sent first, or otherwise
+        or snd.probe_due
+        or snd.tail_probe_due
+        or snd.cork
+        or snd.override
+        or snd.cwr_pending
+        or snd.hold_until > now
+        or conn.keepalive_due
+        # RFC 9293 §3.8.4 (MUST-24): the application has turned it on.
+        or (conn.keepalive_on and at[KEEPALIVE] == NEVER)
+        or at[PERSIST] != NEVER
+        or at[CORK] != NEVER
+        or held.starts
+        or held.duplicated
+        or rcv.ece
+        # What an ACK, or text, would have to end, or could be about
+        or loss.state
+        or loss.watch
+        or conn.orphan
+        or rcv.fin_seq >= 0
+        or loss.dup_acks
+        or snd.retries
+        or conn.keepalive_probes
+        or conn.writable_level >= 0
+        or snd.snd_wl1 > rcv.rcv_nxt
+        or snd.snd_una < snd.flight.repeated_below
+        or conn.pmtu.probed
+    )
+    return conn.calm
