@@ -400,19 +400,6 @@ class Connection:
         """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""
         return now // 1_000_000 + self.ts_offset & MASK32
 
-    def take_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
-        """RFC 9293 §3.10.7.4 step 7: the payloads of segments that are next in order, one after the
-        other, `nbytes` in all, with nothing held out of order."""
-        rcv = self.rcv
-        first = len(views[0])
-        if first > rcv.rcv_mss:
-            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
-        rcv.buffer.extend(views, nbytes, True)
-        rcv.rcv_nxt += nbytes
-        self.signal(events.READABLE)
-        if not self.queued:
-            self.touch()
-
     def take_text(self, seq: int, data: memoryview) -> None:
         """RFC 9293 §3.10.7.4 step 7: payload for the receive side, wherever it lies."""
         rcv = self.rcv
@@ -428,6 +415,18 @@ class Connection:
             self.acks.disturbed()
             self.agenda.memory.note(self)
         self.touch()
+
+    def take_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
+        """The same for a run that is next in order, while nothing is held out of order."""
+        rcv = self.rcv
+        first = len(views[0])
+        if first > rcv.rcv_mss:
+            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
+        rcv.buffer.extend(views, nbytes, True)
+        rcv.rcv_nxt += nbytes
+        self.signal(events.READABLE)
+        if not self.queued:
+            self.touch()
 
     def count_out(self, segments: int) -> None:
         """Count a burst that goes out."""
@@ -452,13 +451,6 @@ class Connection:
         if self.writable_level >= 0 and self.buffered - self.sndbuf <= self.writable_level:
             self.writable_level = -1
             self.signal(events.WRITABLE)
-
-    def release_sent(self) -> None:
-        """Free what was written: the connection sends no more."""
-        buffer = self.snd.buffer
-        if buffer.end > buffer.start:
-            buffer.clear()
-        self.writable_level = -1
 
     def set_path_mtu(self, mtu: int) -> None:
         """The path takes packets of `mtu` bytes (RFC 9293 §3.7.2)."""

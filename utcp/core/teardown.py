@@ -83,7 +83,7 @@ def finish(conn: Connection, reason: Reason) -> None:
     conn.reason = reason
     conn.timers.clear()
     conn.rcv.reassembly.clear()
-    conn.release_sent()
+    _release_sent(conn)
     conn.signal(events.CLOSED)
 
 
@@ -92,9 +92,17 @@ def time_wait(conn: Connection) -> None:
     conn.move(TIME_WAIT)
     conn.reason = Reason.CLOSED
     conn.timers.clear()
-    conn.release_sent()
+    _release_sent(conn)
     conn.signal(events.CLOSED)
     conn.touch()
+
+
+def _release_sent(conn: Connection) -> None:
+    """Free what was written: the connection sends no more."""
+    buffer = conn.snd.buffer
+    if buffer.end > buffer.start:
+        buffer.clear()
+    conn.writable_level = -1
 
 
 def fin_acked(conn: Connection) -> None:
