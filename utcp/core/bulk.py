@@ -28,7 +28,7 @@ _WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK
 _ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
 # Bursts that are cut and accounted for at once: half of the work is done once for all of them.
-_BURSTS: Final = 3
+_BURSTS: Final = 4
 
 
 def send(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Transmit | None:
