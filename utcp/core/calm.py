@@ -11,7 +11,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import train
+from utcp.core import train, tuning
 from utcp.core.segment import ACK, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import CORK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
@@ -34,7 +34,7 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
     total = length - _SIZE
     if total <= 0:
         return False
-    word, wnd, seq32, ack32, option, ts_val, _ = _UNPACK(buf)
+    word, wnd, seq32, ack32, option, ts_val, ts_ecr = _UNPACK(buf)
     rcv = conn.rcv
     snd = conn.snd
     seq = last = rcv.rcv_nxt
@@ -44,7 +44,6 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
         or word | PSH != _WORD
         or option != TIMESTAMPS_WORD
         or (ts_val - rcv.ts_recent) & _HALF
-        or now >= rcv.tuner.due_at
     ):
         return False
     wnd <<= snd.snd_wscale
@@ -79,6 +78,8 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
     if ack != una:
         _acknowledged(conn, now, ack, wnd)
     conn.take_run(views, total)
+    if now >= rcv.tuner.due_at:
+        tuning.tune(conn, now, ts_ecr)
     return True
 
 
