@@ -59,7 +59,7 @@ class Side(App):
         self.received = b""
         self.eof = False
         self.reason = Reason.NONE
-        self._steps: list[Callable[[], None]] = []
+        self._steps: list[Callable[[], object]] = []
 
     def act(self, now: int, seen: int) -> None:
         self.received += self.conn.read()
@@ -76,7 +76,7 @@ class Side(App):
         if self._steps and self.wake_at == NEVER:
             self.wake_at = now + self.pause
 
-    def reactions(self, seen: int) -> list[Callable[[], None]]:
+    def reactions(self, seen: int) -> list[Callable[[], object]]:
         """What to do next, one after the other."""
         raise NotImplementedError
 
@@ -91,7 +91,7 @@ class Side(App):
 class Client(Side):
     """Asks, says that it has said everything, and closes when it has heard everything."""
 
-    def reactions(self, seen: int) -> list[Callable[[], None]]:
+    def reactions(self, seen: int) -> list[Callable[[], object]]:
         conn = self.conn
         if seen & events.CONNECTED:
             return [lambda: conn.write(QUESTION)]
@@ -103,7 +103,7 @@ class Client(Side):
 class Server(Side):
     """Answers a whole question, and once the client has said everything, all the rest."""
 
-    def reactions(self, seen: int) -> list[Callable[[], None]]:
+    def reactions(self, seen: int) -> list[Callable[[], object]]:
         conn = self.conn
         if self.received == QUESTION and self.once("answer"):
             return [lambda: conn.write(ANSWER)]
@@ -120,7 +120,7 @@ class Closer(Side):
         conn.write(QUESTION)
         conn.write_eof()
 
-    def reactions(self, seen: int) -> list[Callable[[], None]]:
+    def reactions(self, seen: int) -> list[Callable[[], object]]:
         return [self.conn.close] if self.eof and self.once("close") else []
 
 

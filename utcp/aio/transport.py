@@ -122,11 +122,15 @@ class Transport(Ending):
     def _read(self) -> None:
         """Hand over what is readable, until the protocol pauses or closes."""
         conn = self._conn
-        while conn.readable and not self._paused and not self._closing:
+        while not self._paused and not self._closing:
             if self._buffered:
+                if not conn.readable:
+                    break
                 self._fill_buffer()
                 continue
             data = conn.read(_MAX_READ)
+            if not data:
+                break
             try:
                 self._protocol.data_received(data)  # type: ignore[attr-defined]
             except (SystemExit, KeyboardInterrupt):
@@ -221,11 +225,11 @@ class Transport(Ending):
             return
         if data:
             conn = self._conn
-            conn.write(data)
+            buffered = conn.write(data)
             driver = self._driver
             if not driver.running:
                 driver.written()
-            if conn.buffered > self._high_water:
+            if buffered > self._high_water:
                 self._maybe_pause_protocol()
 
     @override

@@ -278,8 +278,9 @@ class Connection:
 
     # -- commands of the application ----------------------------------------------------------
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Queue bytes to be sent (RFC 9293 §3.10.2, SEND). Never refuses for lack of room.
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Queue bytes to be sent (RFC 9293 §3.10.2, SEND). Never refuses for lack of room. Returns
+        `buffered`.
 
         `bytes` are kept as they are, anything mutable is copied. Raises BrokenPipeError after
         `write_eof` or `close`, and ConnectionError when the connection is over.
@@ -288,9 +289,11 @@ class Connection:
             raise BrokenPipeError("connection closing")
         if not self.predict and (self.state is CLOSED or self.state is TIME_WAIT):
             raise ConnectionError("connection does not exist")
-        self.snd.buffer.append(data)
+        buffer = self.snd.buffer
+        buffer.append(data)
         if not self.queued:
             self.touch()
+        return buffer.end - buffer.start
 
     def read(self, limit: int = -1) -> bytes:
         """Take out up to `limit` bytes that have arrived in order, all of them if it is negative;

@@ -59,6 +59,7 @@ class Records:
         "_bursts",
         "_dup_mss",
         "_head",
+        "_spare",
         "_starts",
         "_waiting",
         "dup_bytes",
@@ -92,6 +93,8 @@ class Records:
         self._bursts: list[Burst] = []
         self._starts: list[int] = []
         self._head = 0
+        # A record without marks to be used again: to make one costs more than all else in `sent`.
+        self._spare: Burst | None = None
         # (sent_at, start, end) of retransmissions, in the order in which they were sent. Some of
         # it may be acknowledged, SACKed, lost or sent again meanwhile.
         self._again = NONE_AGAIN
@@ -105,7 +108,15 @@ class Records:
 
     def sent(self, start: int, end: int, now: int) -> None:
         """Remember that [start, end) was sent for the first time; `start` is `nxt`."""
-        self._bursts.append(Burst(start, end, now))
+        burst = self._spare
+        if burst is None:
+            burst = Burst(start, end, now)
+        else:
+            self._spare = None
+            burst.start = start
+            burst.end = end
+            burst.sent_at = now
+        self._bursts.append(burst)
         self._starts.append(start)
         self.nxt = end
         self.pipe += end - start
@@ -166,10 +177,11 @@ class Records:
             sample.reset(now)
             sample.used = False
         una = self.nxt
+        self._spare = burst = self._bursts[-1]
         sample.now = now
         sample.orig = old = self.una
         sample.acked = sample.delivered = sample.prior_in_flight = una - old
-        sample.newest_at = sent_at = self._bursts[-1].sent_at
+        sample.newest_at = sent_at = burst.sent_at
         sample.rtt_ns = now - sent_at
         self.una = sample.newest_end = una
         self.pipe = sample.in_flight = 0
