@@ -332,6 +332,8 @@ class Connection:
             if rcv.rcv_nxt != rcv.last_ack_sent:
                 rcv.ack_now = True
                 self.touch()
+            elif self.keepalive_on:
+                self.touch()  # its timer runs from now on
 
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""
@@ -402,7 +404,8 @@ class Connection:
             # Out of order, old, or filling a hole.
             self.acks.disturbed()
             self.agenda.memory.note(self)
-        self.touch()
+        if not self.await_data or rcv.ack_due():
+            self.touch()
 
     def count_out(self, segments: int, payload: int) -> None:
         """Count a burst that goes out."""

@@ -189,7 +189,8 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
         conn.rcv.last_ack_sent = conn.rcv.irs
     else:
         conn.rcv.ack_now = True
-    conn.touch()
+    if not conn.await_data or snd.pending():
+        conn.touch()
     if seg.end > seg.payload_at:
         conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
 

@@ -144,6 +144,11 @@ class Table:
         if conn.reset_due:
             replies.append((conn.addr, burst.reset(conn)))
         del self._connections[conn.addr]
+        to_send = self._agenda.to_send
+        if conn.queued and to_send[-1] is conn:
+            # What has just ended it has put it there, to have it forgotten.
+            to_send.pop()
+            conn.queued = False
         self._deadlines.forget(conn)
         self.unsettled.pop(conn, None)
         conn.rcv.buffer.settle()
