@@ -96,7 +96,6 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         # RFC 9293 §3.5.3: a RST is judged by its sequence number alone, and out of the window it
         # is dropped silently.
         return rcv.acceptable(seq, 0)
-    length = seg.length()
     # A SYN belongs to no agreement: whatever it carries, step 4 challenges it.
     if conn.ts_ok and not seg.flags & SYN:
         # RFC 7323 §3.2: agreed means in every segment; without it the segment is dropped.
@@ -106,20 +105,23 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         if rcv.paws_reject(seg.ts_val, now):
             # RFC 7323 §5.3 R1: acknowledge, drop.
             conn.counters.paws_drops += 1
-            unacceptable(conn, now, seg, seq, length)
+            unacceptable(conn, now, seg, seq)
             return False
-    if (seq == rcv.rcv_nxt and seq < rcv.rcv_adv) or rcv.acceptable(seq, length):
+    if seq == rcv.rcv_nxt and seq < rcv.rcv_adv:
+        return True
+    length = seg.length()
+    if rcv.acceptable(seq, length):
         return True
     # RFC 9293 §3.10.7.4 step 1 (MUST-66): a zero window still takes the ACK of the segment that
     # is next in order, and its FIN, which takes no room. And a peer that has filled the window
     # sends its bare ACKs from the right edge: Table 6 excludes the edge, Linux does not.
     if seq == rcv.rcv_adv and (length == 0 or seq == rcv.rcv_nxt):
         return True
-    unacceptable(conn, now, seg, seq, length)
+    unacceptable(conn, now, seg, seq)
     return False
 
 
-def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int) -> None:
+def unacceptable(conn: Connection, now: int, seg: Segment, seq: int) -> None:
     """Answer a segment outside the window with an ACK.
 
     One with data is always answered, for the peer may be waiting for just that. One without is
@@ -128,7 +130,7 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int
     payload = seg.end - seg.payload_at
     if (payload or seg.flags & FIN) and not seg.flags & SYN:
         rcv = conn.rcv
-        if payload and conn.sack_ok and seq + length <= rcv.rcv_nxt:
+        if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:
             # RFC 2883 §4: report what came twice.
             rcv.reassembly.duplicate(seq, seq + payload)
         rcv.ack_now = True
@@ -276,8 +278,9 @@ def check_fin(conn: Connection, seg: Segment, seq: int) -> None:
         least = rcv.reassembly.ends[-1] if rcv.reassembly.ends else rcv.rcv_nxt
         if rcv.fin_seq < 0 and least <= fin_seq <= rcv.rcv_adv:
             rcv.fin_seq = fin_seq
+    if rcv.fin_seq == rcv.rcv_nxt:
+        teardown.fin_received(conn)
+    else:
         # RFC 5681 §4.2: out of order, so acknowledged at once.
         rcv.ack_now = True
         conn.touch()
-    if rcv.fin_seq == rcv.rcv_nxt:
-        teardown.fin_received(conn)
