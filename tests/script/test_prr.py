@@ -132,9 +132,7 @@ def test_an_ack_of_nothing_leaves_the_window_alone() -> None:
 def test_by_numbers(ratio: float) -> None:
     """20 segments, one lost, any target: what is sent in all is the target."""
     ssthresh = int(20 * MSS * ratio)
-    prr = Prr()
-    prr.start(20 * MSS, ssthresh, 7777)
-    assert prr.active
+    prr = Prr(20 * MSS, ssthresh, 7777)
     sent_bytes = 7777
     pipe = 18 * MSS
     for _ in range(19):
@@ -144,5 +142,3 @@ def test_by_numbers(ratio: float) -> None:
             pipe += MSS
         pipe -= MSS
     assert abs(pipe + MSS - ssthresh) <= MSS
-    prr.stop()
-    assert not prr.active

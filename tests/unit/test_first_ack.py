@@ -105,3 +105,48 @@ def test_a_syn_ack_that_comes_again_is_answered() -> None:
     assert carry(client, server, "client", 2_000 * MS)
     assert conn.state is State.ESTABLISHED
     assert server.state("client") is State.ESTABLISHED
+
+
+def test_what_was_written_before_leaves_with_it() -> None:
+    client = Endpoint(Config(), bytes(16))
+    server = Endpoint(Config(), bytes(range(16)))
+    client.await_data = True
+    server.listen()
+    conn = client.connect(0, "server")
+    conn.write(b"early")
+    carry(client, server, "client", MS)
+    carry(server, client, "server", 2 * MS)
+    [first] = carry(client, server, "client", 3 * MS)
+    assert first.payload == b"early"
+
+
+def test_keepalive_runs_although_nothing_is_said() -> None:
+    config = Config(keepalive=True)
+    client = Endpoint(config, bytes(16))
+    server = Endpoint(config, bytes(range(16)))
+    server.await_data = True
+    server.listen()
+    client.connect(0, "server")
+    carry(client, server, "client", MS)
+    carry(server, client, "server", 2 * MS)
+    carry(client, server, "client", 3 * MS)
+    accepted = server.poll_ready()
+    assert accepted is not None
+    accepted.acknowledge()
+    assert not carry(server, client, "server", 4 * MS)
+    # The timers of the handshake are asked first, and have stopped.
+    assert not server.overdue(10_000 * MS)
+    assert server.poll_timeout() == 4 * MS + config.ns("keepalive_idle")
+
+
+def test_who_wants_no_news_gets_none() -> None:
+    client, server, conn = opened(await_data=False)
+    assert client.poll_ready() is conn
+    client.mute(conn)
+    carry(client, server, "client", 3 * MS)
+    accepted = server.poll_ready()
+    assert accepted is not None
+    accepted.write(b"news")
+    carry(server, client, "server", 4 * MS)
+    assert conn.readable
+    assert client.poll_ready() is None

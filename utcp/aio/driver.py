@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from utcp.aio import log
 from utcp.aio.alarm import Alarm
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import Connection, Endpoint, State, Transmit
+from utcp.core import NEVER, Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -117,7 +117,7 @@ class Driver:
         self._lone = 0  # wake-ups in a row that brought one datagram
         self._soon = False
         self._stuck: Transmit | None = None  # what the socket had no room for
-        self._alarm = Alarm(loop)
+        self._alarm = Alarm(hub.alarms)
         self._counters = endpoint.counters
         self._malformed = 0
         self._malformed_at = 0
@@ -149,6 +149,7 @@ class Driver:
     def disown(self, conn: Connection) -> None:
         """Nobody wants the news of `conn` any more; it goes on alone until its end."""
         self._owners.pop(conn, None)
+        self.endpoint.mute(conn)
         self.loosen()
 
     def loosen(self) -> None:
@@ -284,8 +285,7 @@ class Driver:
     def flush(self) -> None:
         """Send all that may be sent now, then set the timer."""
         self._transmit()
-        deadline = self._poll_timeout()
-        if deadline < self._alarm.at:
+        if (deadline := self._poll_timeout()) < self._alarm.at:
             self._alarm.set(deadline, self._on_alarm)
 
     def _transmit(self) -> None:
@@ -368,7 +368,8 @@ class Driver:
         if not self.endpoint.overdue(monotonic_ns()):
             # What it was set for has ended since, or moved.
             self._heard = False
-            self._flush_now()
+            if (deadline := self._poll_timeout()) < NEVER:
+                self._alarm.set(deadline, self._on_alarm)
             return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:

@@ -26,6 +26,7 @@ from collections.abc import AsyncGenerator, Hashable
 from time import monotonic_ns
 from typing import Any, Final
 
+from utcp.aio.alarm import Alarms
 from utcp.aio.driver import Driver
 from utcp.aio.owner import unfinished
 from utcp.config import Config
@@ -59,6 +60,7 @@ class Hub:
         "_news",
         "_pool",
         "_servers",
+        "alarms",
         "closing",
         "drivers",
         "loop",
@@ -67,6 +69,7 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.drivers: set[Driver] = set()
+        self.alarms = Alarms(loop)
         self.closing = False
         self._pool: dict[Driver, Hashable] = {}  # lingering clients, oldest first, and their keys
         self._servers: dict[Hashable, Driver] = {}

@@ -48,16 +48,19 @@ def segment_arrives(
             return
     if not check_sequence(conn, now, seg, seq):
         return
-    if not check_rst(conn, now, seg, seq):
-        return
     # Step 3, security and compartment, does not apply.
-    if not check_syn(conn, now, seg):
+    if seg.flags & (RST | SYN) and not (
+        check_rst(conn, now, seg, seq) and check_syn(conn, now, seg)
+    ):
         return
     if not check_ack(conn, now, seg, seq, congestion):
         return
     # Step 6, the URG bit: the wire format has no urgent pointer.
-    process_text(conn, seg, seq, buf)
-    check_fin(conn, seg, seq)
+    if seg.end > seg.payload_at:
+        process_text(conn, seg, seq, buf)
+    # Or what came fills the hole before a FIN that is known already.
+    if seg.flags & FIN or conn.rcv.fin_seq == conn.rcv.rcv_nxt:
+        check_fin(conn, seg, seq)
 
 
 def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int, buf: memoryview) -> int:
@@ -94,7 +97,6 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         # RFC 9293 §3.5.3: a RST is judged by its sequence number alone, and out of the window it
         # is dropped silently.
         return rcv.acceptable(seq, 0)
-    length = seg.length()
     # A SYN belongs to no agreement: whatever it carries, step 4 challenges it.
     if conn.ts_ok and not seg.flags & SYN:
         # RFC 7323 §3.2: agreed means in every segment; without it the segment is dropped.
@@ -104,8 +106,11 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
         if rcv.paws_reject(seg.ts_val, now):
             # RFC 7323 §5.3 R1: acknowledge, drop.
             conn.counters.paws_drops += 1
-            unacceptable(conn, now, seg, seq, length)
+            unacceptable(conn, now, seg, seq)
             return False
+    if seq == rcv.rcv_nxt and seq < rcv.rcv_adv:
+        return True
+    length = seg.length()
     if rcv.acceptable(seq, length):
         return True
     # RFC 9293 §3.10.7.4 step 1 (MUST-66): a zero window still takes the ACK of the segment that
@@ -113,11 +118,11 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
     # sends its bare ACKs from the right edge: Table 6 excludes the edge, Linux does not.
     if seq == rcv.rcv_adv and (length == 0 or seq == rcv.rcv_nxt):
         return True
-    unacceptable(conn, now, seg, seq, length)
+    unacceptable(conn, now, seg, seq)
     return False
 
 
-def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int) -> None:
+def unacceptable(conn: Connection, now: int, seg: Segment, seq: int) -> None:
     """Answer a segment outside the window with an ACK.
 
     One with data is always answered, for the peer may be waiting for just that. One without is
@@ -126,7 +131,7 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int, length: int
     payload = seg.end - seg.payload_at
     if (payload or seg.flags & FIN) and not seg.flags & SYN:
         rcv = conn.rcv
-        if payload and conn.sack_ok and seq + length <= rcv.rcv_nxt:
+        if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:
             # RFC 2883 §4: report what came twice.
             rcv.reassembly.duplicate(seq, seq + payload)
         rcv.ack_now = True
@@ -165,42 +170,30 @@ def check_syn(conn: Connection, now: int, seg: Segment) -> bool:
 
 def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bool) -> bool:
     """Step 5: the ACK field."""
-    if not seg.flags & ACK:
+    flags = seg.flags
+    if not flags & ACK:
         return False
     snd = conn.snd
+    una = snd.snd_una
     ack = unwrap(seg.ack32, snd.snd_nxt)
-    synchronizing = snd.snd_una == snd.iss
-    if synchronizing and not snd.snd_una < ack <= snd.snd_nxt:
-        conn.agenda.reset(now, conn.addr, seg)
-        return False
-    # RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT, and nothing below our ISS.
-    if ack > snd.snd_nxt or ack < snd.snd_una - snd.max_snd_wnd or ack <= snd.iss:
-        teardown.challenge_ack(conn, now)
+    if not una < ack <= snd.snd_nxt and not _acceptable_ack(conn, now, seg, ack):
         return False
     rcv = conn.rcv
     if conn.ts_ok and seg.has_timestamps:
         rcv.note_timestamp(seq, seg.ts_val, now)
     if conn.ecn_ok:
-        if seg.flags & CWR:
+        if flags & CWR:
             rcv.ece = False
         if congestion:
             rcv.ece = True
             rcv.ack_now = True
     wnd = seg.window << snd.snd_wscale
-    if synchronizing:
-        if conn.passive and not _admitted(conn):
-            return False
-        # SYN-RECEIVED: enter ESTABLISHED with SND.WND, SND.WL1, SND.WL2 from this segment.
-        snd.snd_wnd = wnd
-        snd.max_snd_wnd = max(snd.max_snd_wnd, wnd)
-        snd.snd_wl1 = seq
-        snd.snd_wl2 = ack
-        handshake.established(conn, now, snd.iss + 1)
-        conn.touch()
-    ece = seg.flags & ECE != 0
+    if una == snd.iss:
+        return _synchronized(conn, now, seq, ack, wnd)
+    ece = flags & ECE != 0
     end = snd.buffer.end
     if (
-        ack > snd.snd_una
+        ack > una
         and not ece
         and not seg.sack32
         # A FIN that still waits is not seen there.
@@ -216,6 +209,36 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
     return conn.state is not CLOSED
 
 
+def _acceptable_ack(conn: Connection, now: int, seg: Segment, ack: int) -> bool:
+    """Whether an ACK that acknowledges nothing new may say something nevertheless."""
+    snd = conn.snd
+    if snd.snd_una == snd.iss:
+        conn.agenda.reset(now, conn.addr, seg)
+        return False
+    # RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT, and nothing below our ISS.
+    if ack > snd.snd_nxt or ack < snd.snd_una - snd.max_snd_wnd or ack <= snd.iss:
+        teardown.challenge_ack(conn, now)
+        return False
+    return True
+
+
+def _synchronized(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
+    """The ACK of our SYN, in SYN-RECEIVED. There is nothing else yet that it could acknowledge."""
+    if conn.passive and not _admitted(conn):
+        return False
+    snd = conn.snd
+    # Enter ESTABLISHED with SND.WND, SND.WL1, SND.WL2 from this segment.
+    snd.snd_wnd = wnd
+    if wnd > snd.max_snd_wnd:
+        snd.max_snd_wnd = wnd
+    snd.snd_wl1 = seq
+    snd.snd_wl2 = ack
+    handshake.established(conn, now, ack)
+    if not conn.await_data or snd.pending():
+        conn.touch()
+    return True
+
+
 def _admitted(conn: Connection) -> bool:
     """Whether the peer, which has proved its address now, may have this connection."""
     agenda = conn.agenda
@@ -229,8 +252,6 @@ def _admitted(conn: Connection) -> bool:
 def process_text(conn: Connection, seg: Segment, seq: int, buf: memoryview) -> None:
     """Step 7: the segment text."""
     start = seg.payload_at
-    if start == seg.end:
-        return
     state = conn.state
     if state is not ESTABLISHED and state is not FIN_WAIT_1 and state is not FIN_WAIT_2:
         # The peer has sent its FIN already: whatever this is, it is not text.
@@ -258,8 +279,9 @@ def check_fin(conn: Connection, seg: Segment, seq: int) -> None:
         least = rcv.reassembly.ends[-1] if rcv.reassembly.ends else rcv.rcv_nxt
         if rcv.fin_seq < 0 and least <= fin_seq <= rcv.rcv_adv:
             rcv.fin_seq = fin_seq
+    if rcv.fin_seq == rcv.rcv_nxt:
+        teardown.fin_received(conn)
+    else:
         # RFC 5681 §4.2: out of order, so acknowledged at once.
         rcv.ack_now = True
         conn.touch()
-    if rcv.fin_seq == rcv.rcv_nxt:
-        teardown.fin_received(conn)

@@ -56,6 +56,8 @@ def build(
     snd = conn.snd
     rcv = conn.rcv
     buffer = snd.buffer
+    if start == buffer.end and start == snd.snd_nxt:
+        return _fin(conn, now)
     tail = _tail(conn, now)
     overhead = HEADER_SIZE - 4 + len(tail)
     size = size or snd.smss - len(tail) + 4
@@ -99,6 +101,16 @@ def build(
             snd.small_end = end
         sent(conn, now, start, end, segments, payload)
     return Transmit(conn.addr, data, size + overhead, tos)
+
+
+def _fin(conn: Connection, now: int) -> Transmit:
+    """A FIN behind everything that was sent already."""
+    snd = conn.snd
+    seq = snd.snd_nxt
+    data = _bare(conn, now, seq, _WORD | FIN)
+    snd.small_end = seq + 1
+    sent(conn, now, seq, seq + 1, 1, 0)
+    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
 
 
 def cut(
@@ -228,20 +240,25 @@ def acknowledged(conn: Connection) -> None:
 
 def ack(conn: Connection, now: int, seq: int) -> Transmit:
     """A segment without data, numbered `seq`."""
-    rcv = conn.rcv
     # A probe beyond a shut window has moved SND.NXT out of it, where the peer would not accept
     # the segment: the right edge is the number to use then, as in Linux.
     edge = conn.snd.snd_una + conn.snd.snd_wnd
     if seq > edge:
         seq = edge
-    tail = _tail(conn, now)
-    word = _WORD + (len(tail) - 4 << _OPTIONS_SHIFT)
-    if rcv.ece:
-        word |= ECE
-    data = _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
+    data = _bare(conn, now, seq, _WORD)
     acknowledged(conn)
     conn.count_out(1)
     return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+
+
+def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
+    """A segment without data; `word` is its beginning without the size of the options."""
+    rcv = conn.rcv
+    tail = _tail(conn, now)
+    word += len(tail) - 4 << _OPTIONS_SHIFT
+    if rcv.ece:
+        word |= ECE
+    return _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
 
 
 def reset(conn: Connection) -> bytes:

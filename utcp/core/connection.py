@@ -29,6 +29,7 @@ from utcp.core.state import (
     CLOSED,
     ESTABLISHED,
     FIN_WAIT_2,
+    LISTEN,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
@@ -138,7 +139,7 @@ class Connection:
         self.passive = passive
         """Whether it came from a listener (RFC 9293 §3.5, MUST-11)."""
         self.ipv6, self.path_mtu, self.burst_capacity = ipv6, path_mtu, burst_capacity
-        self.state: State = CLOSED
+        self.state: State = LISTEN if passive else CLOSED
         self.reason: Reason = Reason.NONE
         self.soft_error = ""
         """The last condition that made delivery slow or doubtful, as a word; "" for none."""
@@ -146,15 +147,14 @@ class Connection:
         self.pmtu = PathMtu(path_mtu, ipv6, terms.mtu_raise_ns)
         mss = mss_for(path_mtu, ipv6, config)
         rtt = RttEstimator(terms.rto_initial_ns, terms.rto_min_ns, terms.rto_max_ns)
-        control = cc.create(config.congestion_control, mss, config.initial_window)
+        control = terms.control(mss, config.initial_window)
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
         self.snd = Sender(iss, mss, rtt, control, agenda.sample, config.nodelay, pacing)
         self.rcv = Receiver(config.recv_buffer, mss)
         self.offer()
         self.acks = AckDelay(terms.delayed_ack_ns, config.quick_acks)
         self.timers = TimerTable()
-        self.heap_at = NEVER
-        self.ts_offset = ts_offset
+        self.heap_at, self.ts_offset = NEVER, ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         self.predict = False  # whether `fastpath` may be tried
         self.calm = False  # whether nothing is unusual: see `calm`
@@ -343,8 +343,8 @@ class Connection:
         if self.await_data:
             self.await_data = False
             rcv = self.rcv
-            if rcv.rcv_nxt != rcv.last_ack_sent:
-                rcv.ack_now = True
+            rcv.ack_now |= rcv.rcv_nxt != rcv.last_ack_sent
+            if rcv.ack_now or self.keepalive_on:
                 self.touch()
 
     def abort(self) -> None:
@@ -413,11 +413,11 @@ class Connection:
             data = data[: rcv.fin_seq - seq]
         if rcv.text(seq, data):
             self.signal(events.READABLE)
-        if rcv.ack_now:
-            # Out of order, old, or filling a hole.
+        if rcv.ack_now:  # out of order, old, or filling a hole
             self.acks.disturbed()
             self.agenda.memory.note(self)
-        self.touch()
+        if not self.await_data or rcv.ack_due():
+            self.touch()
 
     def take_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
         """The same for a run that is next in order, while nothing is held out of order."""

@@ -51,29 +51,35 @@ def poll(conn: Connection, now: int) -> Transmit | None:
 
 def _syn(conn: Connection, now: int) -> bytes:
     rcv = conn.rcv
-    config = conn.config
-    answering = conn.state is not SYN_SENT
+    snd = conn.snd
     # RFC 9293 §3.7.1 (MUST-14, SHLD-5): MSS in every SYN. A SYN offers, a SYN-ACK agrees.
-    wscale = rcv.rcv_wscale if config.window_scaling else -1
-    if answering and not conn.wscale_ok:
-        wscale = -1
-    sack = conn.sack_ok if answering else config.sack
-    stamps = conn.ts_ok if answering else config.timestamps
-    # An answer has no option but those that it answers: so it is never larger than what came, and
-    # whoever forges our peer's address gains nothing (RFC 4987 §2.3).
-    mss = -1 if answering and not conn.mss_ok else rcv.adv_mss
+    mss = rcv.adv_mss
+    wscale = rcv.rcv_wscale
+    if conn.state is SYN_SENT:
+        config = conn.config
+        if not config.window_scaling:
+            wscale = -1
+        sack = config.sack
+        stamps = config.timestamps
+        # RFC 3168 §6.1.1: a SYN offers ECN with both flags; not again once it was lost.
+        flags = SYN | ECE | CWR if config.ecn and snd.retries == 0 else SYN
+        ack = 0
+    else:
+        # An answer has no option but those that it answers: so it is never larger than what came,
+        # and whoever forges our peer's address gains nothing (RFC 4987 §2.3).
+        if not conn.mss_ok:
+            mss = -1
+        if not conn.wscale_ok:
+            wscale = -1
+        sack = conn.sack_ok
+        stamps = conn.ts_ok
+        flags = SYN | ACK | ECE if conn.ecn_ok else SYN | ACK
+        rcv.last_ack_sent = ack = rcv.rcv_nxt
+        rcv.ack_now = False
     options = segment.syn_options(
         mss, wscale, sack, (conn.ts_clock(now), rcv.ts_recent) if stamps else None
     )
-    if not answering:
-        # RFC 3168 §6.1.1: a SYN offers ECN with both flags; not again once it was lost.
-        flags = SYN | ECE | CWR if config.ecn and conn.snd.retries == 0 else SYN
-        return segment.build(flags, rcv.syn_window(), conn.snd.iss, 0, options)
-    flags = SYN | ACK | ECE if conn.ecn_ok else SYN | ACK
-    rcv.last_ack_sent = rcv.rcv_nxt
-    rcv.ack_now = False
-    window = rcv.syn_window()
-    return segment.build(flags, window, conn.snd.iss, rcv.rcv_nxt, options)
+    return segment.build(flags, rcv.syn_window(), snd.iss, ack, options)
 
 
 def _challenge(conn: Connection, now: int) -> Transmit:
@@ -189,7 +195,8 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
         conn.rcv.last_ack_sent = conn.rcv.irs
     else:
         conn.rcv.ack_now = True
-    conn.touch()
+    if not conn.await_data or snd.pending():
+        conn.touch()
     if seg.end > seg.payload_at:
         conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
 

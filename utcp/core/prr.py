@@ -19,17 +19,9 @@ class Prr:
     What was sent is told as the connection's running total, so that sending costs nothing here.
     """
 
-    __slots__ = ("_delivered", "_most", "_recover_fs", "_sent_before", "_ssthresh", "active")
+    __slots__ = ("_delivered", "_most", "_recover_fs", "_sent_before", "_ssthresh")
 
-    def __init__(self) -> None:
-        self.active = False
-        self._delivered = 0
-        self._most = 0
-        self._recover_fs = 1
-        self._sent_before = 0
-        self._ssthresh = 0
-
-    def start(self, recover_fs: int, ssthresh: int, sent: int, sack: bool = True) -> None:
+    def __init__(self, recover_fs: int, ssthresh: int, sent: int, sack: bool = True) -> None:
         """Fast recovery begins, and is to end with a window of `ssthresh`.
 
         `recover_fs` is all that recovery will hear the delivery of, or the loss: what is
@@ -37,7 +29,6 @@ class Prr:
         the peer tells what was delivered, instead of leaving it to be guessed.
         """
         # RFC 9937 §6.1
-        self.active = True
         self._delivered = 0
         self._recover_fs = max(recover_fs, 1)
         # RFC 9937 §6.2: without SACK no more is believed to be delivered than was outstanding,
@@ -45,10 +36,6 @@ class Prr:
         self._most = _UNBOUNDED if sack else self._recover_fs
         self._sent_before = sent
         self._ssthresh = ssthresh
-
-    def stop(self) -> None:
-        """Fast recovery is over."""
-        self.active = False
 
     def cwnd(self, delivered: int, safe: bool, pipe: int, mss: int, sent: int) -> int:
         """The congestion window after an ACK that told of `delivered` bytes.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from utcp.core import loss, probing, timers
 from utcp.core.cc.base import CongestionControl
 from utcp.core.frto import SEND_NEW, SENT_NEW
+from utcp.core.prr import Prr
 from utcp.core.seq import MASK32
 from utcp.core.timers import NEVER
 from utcp.core.tlp import pto_ns
@@ -133,7 +134,7 @@ def _react(conn: Connection, now: int, flags: int, ece: bool) -> None:
     if snd.loss.reorder_at < conn.heap_at:
         conn.touch()
     if flags & loss.UNDONE:
-        snd.prr.stop()
+        snd.prr = None
         if flags & loss.UNDO_REDUCTION and not ece:
             _undo(conn)
     elif flags & loss.EXITED_RECOVERY:
@@ -154,24 +155,25 @@ def _proportional(conn: Connection, cc: CongestionControl, entered: bool) -> Non
     snd = conn.snd
     flight = snd.flight
     sample = snd.sample
+    prr = snd.prr
     if entered:
         # RFC 9937 §6.1: RecoverFS, as it was before the ACK that begins recovery.
         outstanding = snd.snd_nxt - snd.snd_una - flight.sacked_bytes - flight.dup_bytes
         recover_fs = outstanding + sample.delivered
-        snd.prr.start(recover_fs, cc.ssthresh, conn.bytes_sent, conn.sack_ok)
-    elif not sample.delivered and not sample.lost:
+        prr = snd.prr = Prr(recover_fs, cc.ssthresh, conn.bytes_sent, conn.sack_ok)
+    elif prr is None or (not sample.delivered and not sample.lost):
         # RFC 9937 §6.2: if DeliveredData is 0, return. (But what is found lost now makes room in
         # the window as it is, and may not be sent again at once either.)
         return
     safe = sample.acked > 0 and not sample.lost
-    cc.cwnd = snd.prr.cwnd(sample.delivered, safe, flight.pipe, snd.mss, conn.bytes_sent)
+    cc.cwnd = prr.cwnd(sample.delivered, safe, flight.pipe, snd.mss, conn.bytes_sent)
 
 
 def _leave(conn: Connection, now: int) -> None:
     """Fast recovery is over."""
     snd = conn.snd
-    if snd.prr.active:
-        snd.prr.stop()
+    if snd.prr is not None:
+        snd.prr = None
         # RFC 9937 §6.4: upon exiting recovery the target is reached, whatever was sent.
         snd.cc.cwnd = max(snd.cc.ssthresh, snd.mss)
     snd.cc.on_recovery_exit(now)

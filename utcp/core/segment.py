@@ -116,33 +116,35 @@ class Segment:
         self.sack_permitted = self.has_timestamps = False
         if self.sack32:
             self.sack32 = []
-        if offset < 0x60 or self._usual_options(buf, start + HEADER_SIZE):
-            return OK
-        return self._parse_options(buf, start + HEADER_SIZE)
-
-    def _usual_options(self, buf: bytes | bytearray | memoryview, pos: int) -> bool:
-        """Take the options if they lie as nearly all do. If not, nothing is done."""
-        size = self.payload_at - pos
-        if size == _TIMESTAMPS.size:
+        # The options, if they lie as nearly all do.
+        pos = start + HEADER_SIZE
+        size = payload_at - pos
+        if size == TIMESTAMPS_SIZE:
             word, ts_val, ts_ecr = _TIMESTAMPS.unpack_from(buf, pos)
-            if word != TIMESTAMPS_WORD:
-                return False
-        elif size == _SYN_OPTIONS.size:
-            mss_head, mss, word, ts_val, ts_ecr, wscale_head, length, wscale = (
-                _SYN_OPTIONS.unpack_from(buf, pos)
-            )
-            if (
-                mss_head != _MSS_HEAD
-                or word != _SACK_AND_TIMESTAMPS
-                or wscale_head != _WSCALE_HEAD
-                or length != 3
-            ):
-                return False
-            self.mss = mss
-            self.wscale = wscale if wscale < MAX_WSCALE else MAX_WSCALE
-            self.sack_permitted = True
-        else:
+            if word == TIMESTAMPS_WORD:
+                self.ts_val = ts_val
+                self.ts_ecr = ts_ecr
+                self.has_timestamps = True
+                return OK
+        elif not size or (size == _SYN_OPTIONS.size and self._syn_options(buf, pos)):
+            return OK
+        return self._parse_options(buf, pos)
+
+    def _syn_options(self, buf: bytes | bytearray | memoryview, pos: int) -> bool:
+        """Take the options of a usual SYN. If they are others, nothing is done."""
+        mss_head, mss, word, ts_val, ts_ecr, wscale_head, length, wscale = _SYN_OPTIONS.unpack_from(
+            buf, pos
+        )
+        if (
+            mss_head != _MSS_HEAD
+            or word != _SACK_AND_TIMESTAMPS
+            or wscale_head != _WSCALE_HEAD
+            or length != 3
+        ):
             return False
+        self.mss = mss
+        self.wscale = wscale if wscale < MAX_WSCALE else MAX_WSCALE
+        self.sack_permitted = True
         self.ts_val = ts_val
         self.ts_ecr = ts_ecr
         self.has_timestamps = True

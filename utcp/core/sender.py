@@ -92,7 +92,7 @@ class Sender:
         self.buffer = SendBuffer(iss + 1)
         self.flight = Flight(iss)
         self.loss = LossDetector(iss)
-        self.prr = Prr()
+        self.prr: Prr | None = None  # while fast recovery goes on
         self.rtt = rtt
         self.cc = cc
         self.sample = sample

@@ -115,6 +115,10 @@ class Table:
         """Drop the TIME-WAIT record of `addr`, if there is one: its socket goes away."""
         self._time_waits.records.pop(addr, None)
 
+    def mute(self, conn: Connection) -> None:
+        """Nobody wants to hear of `conn` any more: `poll_ready` leaves it out."""
+        conn.announced = True
+
     # -- connections come and go --------------------------------------------------------------
 
     def _new(
@@ -135,29 +139,33 @@ class Table:
         self._connections[addr] = conn
         conn.await_data = self.await_data
         if passive:
-            conn.move(State.LISTEN)
             self.counters.connections_accepted += 1
         return conn
 
     def _retire(self, now: int, conn: Connection) -> None:
         """Forget a connection that has ended; TIME-WAIT leaves a record."""
-        if self._connections.get(conn.addr) is not conn:
+        addr = conn.addr
+        if self._connections.get(addr) is not conn:
             return
-        replies = self._agenda.replies
+        agenda = self._agenda
         if conn.reset_due:
-            replies.append((conn.addr, burst.reset(conn)))
-        del self._connections[conn.addr]
+            agenda.replies.append((addr, burst.reset(conn)))
+        del self._connections[addr]
+        if conn.queued and agenda.to_send[-1] is conn:
+            # What has just ended it has put it there, to have it forgotten.
+            agenda.to_send.pop()
+            conn.queued = False
         self._deadlines.forget(conn)
         self.unsettled.pop(conn, None)
-        conn.rcv.buffer.settle()
-        agenda = self._agenda
+        if conn.rcv.buffer.size:
+            conn.rcv.buffer.settle()
         agenda.admission.orphans.pop(conn, None)
         self._memory.forget(conn)
         if conn.passive and not conn.silent:
-            agenda.admission.leave(conn.addr)
-        self._time_waits.over(now, conn.addr, silent=conn.silent)
+            agenda.admission.leave(addr)
+        self._time_waits.over(now, addr, silent=conn.silent)
         if conn.state is TIME_WAIT:
             old = TimeWait(conn, now)
-            self._time_waits.keep(now, conn.addr, old)
+            self._time_waits.keep(now, addr, old)
             if conn.rcv.ack_now:
-                agenda.reply(conn.addr, old.ack(now))
+                agenda.reply(addr, old.ack(now))

@@ -6,6 +6,7 @@ It is worked out once for the endpoint, so that a connection only takes it over.
 from __future__ import annotations
 
 from utcp.config import Config
+from utcp.core import cc
 from utcp.core.receiver import window_scale
 
 
@@ -14,6 +15,7 @@ class Terms:
 
     __slots__ = (
         "challenge_interval_ns",
+        "control",
         "delayed_ack_ns",
         "keepalive_idle_ns",
         "keepalive_interval_ns",
@@ -36,5 +38,7 @@ class Terms:
         self.user_timeout_ns = ns("user_timeout")
         self.keepalive_idle_ns = ns("keepalive_idle")
         self.keepalive_interval_ns = ns("keepalive_interval")
+        self.control = cc.find(config.congestion_control)
+        """A class: every connection has one of its own."""
         self.wscale = window_scale(config.recv_buffer) if config.window_scaling else 0
         """The shift that our SYN offers (RFC 7323 §2.2)."""

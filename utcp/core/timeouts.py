@@ -116,7 +116,7 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     snd.tail_probe_due = False
     flags = snd.loss.on_rto(flight, snd.rtt, now, snd.mss, conn.sack_ok and synchronized)
     if synchronized:
-        snd.prr.stop()
+        snd.prr = None
         if flags & loss.REDUCE:
             snd.cc.save()
         # RFC 3168 §6.1.2: CWR tells of any reduction.

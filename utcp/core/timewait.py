@@ -42,12 +42,14 @@ class TimeWait:
         self.expires_at = now
         self.last_sent_at = now
         self.challenged_at = _NEVER_BEFORE
+        rcv = conn.rcv
         self._numbers = _NUMBERS.pack(
             conn.snd.snd_nxt & MASK32,
-            conn.rcv.rcv_nxt & MASK32,
-            conn.rcv.ts_recent,
+            rcv.rcv_nxt & MASK32,
+            rcv.ts_recent,
             conn.ts_offset,
-            conn.rcv.offer_window(),
+            # The right edge of the window stays where it is: nothing moves it any more.
+            -(rcv.rcv_nxt - rcv.rcv_adv >> rcv.rcv_wscale),
             conn.ts_ok,
         )
 
@@ -141,11 +143,12 @@ class TimeWait:
 class TimeWaits:
     """The records of one endpoint, by the peer's address: at most `Config.max_time_wait`."""
 
-    __slots__ = ("_config", "_counters", "_reopened", "records")
+    __slots__ = ("_config", "_counters", "_lasts_ns", "_reopened", "records")
 
     def __init__(self, config: Config, counters: Counters) -> None:
         self._config = config
         self._counters = counters
+        self._lasts_ns = 2 * config.ns("msl")
         # In the order in which they expire, for all of them last equally long.
         self.records: OrderedDict[Hashable, TimeWait] = OrderedDict()
         # Those of which a SYN has made new connections, while these last.
@@ -154,7 +157,7 @@ class TimeWaits:
     def keep(self, now: int, addr: Hashable, record: TimeWait) -> None:
         """Keep the record for 2 MSL from now. If there are too many the oldest goes: it has
         done most of its duty."""
-        record.expires_at = now + 2 * self._config.ns("msl")
+        record.expires_at = now + self._lasts_ns
         records = self.records
         records[addr] = record
         records.move_to_end(addr)
