@@ -7,9 +7,8 @@ import pytest
 from tests.script.peers import PLAIN, client, plain
 from utcp.config import Config
 from utcp.core import Reason, State, events, tuning
-from utcp.core.connection import mss_for
+from utcp.core.pmtu import MIN_MSS, mss_for
 from utcp.core.segment import TIMESTAMPS_SIZE
-from utcp.core.sender import MIN_MSS
 
 
 @pytest.mark.rfc("MUST-67")

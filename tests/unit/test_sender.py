@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utcp.core import cc
+from utcp.core.pmtu import MIN_MSS
 from utcp.core.rtt import RttEstimator
 from utcp.core.sample import AckSample
-from utcp.core.sender import MIN_MSS, Sender
+from utcp.core.sender import Sender
 
 ISS = 1000
 MSS = 100

@@ -16,13 +16,13 @@ from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import autotune, cc, events, segment, status, teardown, timers
+from utcp.core import autotune, cc, events, status, teardown, timers
 from utcp.core.ackdelay import AckDelay
 from utcp.core.agenda import Agenda
-from utcp.core.pmtu import LOOPBACK_MTU, PathMtu
+from utcp.core.pmtu import LOOPBACK_MTU, PathMtu, mss_for
 from utcp.core.receiver import Receiver
 from utcp.core.rtt import RttEstimator
-from utcp.core.sender import MIN_MSS, Sender
+from utcp.core.sender import Sender
 from utcp.core.seq import MASK32
 from utcp.core.state import (
     CLOSE_WAIT,
@@ -31,7 +31,6 @@ from utcp.core.state import (
     FIN_WAIT_2,
     LISTEN,
     SYN_RECEIVED,
-    SYN_SENT,
     TIME_WAIT,
     TRANSITIONS,
     Reason,
@@ -41,23 +40,9 @@ from utcp.core.timers import NEVER, TimerTable
 from utcp.stats import Counters, TcpInfo
 
 _MIN_SNDBUF: Final = 256 << 10
-_UDP_HEADER: Final = 8
-_MAX_IP_PACKET: Final = 65_535
 _NEVER_BEFORE: Final = -NEVER
 # `fastpath` knows segments with timestamps in states where an ACK acknowledges no FIN.
 _PREDICTABLE: Final = frozenset((ESTABLISHED, CLOSE_WAIT, FIN_WAIT_2))
-
-
-def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
-    """The MSS for a path (RFC 9293 §3.7.1, MUST-67): TCP's own, 20 bytes of IPv4 header or 40 of
-    IPv6, 8 of UDP and 12 of ours taken off, and never more than a datagram can carry."""
-    if ipv6:
-        mss = min(path_mtu - 40, _MAX_IP_PACKET) - _UDP_HEADER - segment.HEADER_SIZE
-    else:
-        mss = min(path_mtu, _MAX_IP_PACKET) - 20 - _UDP_HEADER - segment.HEADER_SIZE
-    if config.max_segment_size:
-        mss = min(mss, config.max_segment_size)
-    return max(mss, MIN_MSS + segment.TIMESTAMPS_SIZE)
 
 
 class Connection:
@@ -454,12 +439,3 @@ class Connection:
         if self.writable_level >= 0 and self.buffered - self.sndbuf <= self.writable_level:
             self.writable_level = -1
             self.signal(events.WRITABLE)
-
-    def set_path_mtu(self, mtu: int) -> None:
-        """The path takes packets of `mtu` bytes (RFC 9293 §3.7.2)."""
-        self.path_mtu = mtu
-        snd = self.snd
-        snd.path_mss = mss_for(mtu, self.ipv6, self.config)
-        if self.state is not SYN_SENT:
-            # Before the peer's SYN nothing is agreed; then the handshake does it.
-            snd.set_mss(self.ts_ok)

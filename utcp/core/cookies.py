@@ -20,8 +20,8 @@ from typing import Final
 
 from utcp.config import Config
 from utcp.core import autotune, segment
-from utcp.core.connection import mss_for
 from utcp.core.handshake import default_mss
+from utcp.core.pmtu import mss_for
 from utcp.core.receiver import MAX_WINDOW, window_scale
 from utcp.core.secrets import Secrets
 from utcp.core.segment import ACK, CWR, ECE, SYN, Segment

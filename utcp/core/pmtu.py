@@ -18,8 +18,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from utcp.config import Config
+from utcp.core.segment import HEADER_SIZE, TIMESTAMPS_SIZE
 from utcp.core.timers import NEVER
 
+MIN_MSS: Final = 48
+"""Least payload of a full segment, whatever the peer announces (Linux's tcp_min_snd_mss)."""
 BASE: Final = 1280
 """RFC 8899 §5.1.2, BASE_PLPMTU: the least MTU of IPv6, which every path that is used today has."""
 LEAST_IPV4: Final = 552
@@ -30,6 +34,8 @@ LOOPBACK_MTU: Final = 65_535
 """The largest IP packet: only Linux's loopback interface claims to take it (and 65,536 of IPv6). A
 path within the host, however long its round trip takes when the host is busy."""
 
+_UDP_HEADER: Final = 8
+_MAX_IP_PACKET: Final = 65_535
 _MAX_PROBES: Final = 3
 _CLOSE_ENOUGH: Final = 8
 _ETHERNET: Final = 1500
@@ -40,6 +46,18 @@ UNKNOWN: Final = 0
 ARRIVED: Final = 1
 LOST: Final = 2
 INCONCLUSIVE: Final = 3
+
+
+def mss_for(path_mtu: int, ipv6: bool, config: Config) -> int:
+    """The MSS for a path (RFC 9293 §3.7.1, MUST-67): TCP's own, 20 bytes of IPv4 header or 40 of
+    IPv6, 8 of UDP and 12 of ours taken off, and never more than a datagram can carry."""
+    if ipv6:
+        mss = min(path_mtu - 40, _MAX_IP_PACKET) - _UDP_HEADER - HEADER_SIZE
+    else:
+        mss = min(path_mtu, _MAX_IP_PACKET) - 20 - _UDP_HEADER - HEADER_SIZE
+    if config.max_segment_size:
+        mss = min(mss, config.max_segment_size)
+    return max(mss, MIN_MSS + TIMESTAMPS_SIZE)
 
 
 class PathMtu:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from utcp.core import pmtu
 from utcp.core.loss import OPEN
 from utcp.core.segment import HEADER_SIZE, TIMESTAMPS_SIZE
+from utcp.core.state import SYN_SENT
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -59,7 +60,7 @@ def on_ack(conn: Connection, now: int) -> None:
     sacked = flight.scoreboard.covers(probe.probe_start, probe.probe_end)
     verdict = probe.verdict(flight.una, sacked, flight.sacked_bytes, snd.mss)
     if verdict == pmtu.ARRIVED:
-        conn.set_path_mtu(probe.arrived(now))
+        _set_path_mtu(conn, probe.arrived(now))
     elif verdict == pmtu.LOST:
         _lose_probe(conn, now)
     elif verdict == pmtu.INCONCLUSIVE:
@@ -90,7 +91,7 @@ def on_timeout(conn: Connection, now: int) -> None:
     full = size == snd.mss
     size += snd.smss - snd.mss + _headers(conn)
     if conn.pmtu.on_timeout(now, snd.retries, size, full):
-        conn.set_path_mtu(conn.pmtu.low)
+        _set_path_mtu(conn, conn.pmtu.low)
 
 
 def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
@@ -101,11 +102,21 @@ def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
     smaller, probe_lost = probe.packet_too_big(now, mtu)
     conn.calm = False
     if smaller:
-        conn.set_path_mtu(probe.low)
+        _set_path_mtu(conn, probe.low)
         flight.mark_all_lost(forget_sacked=False)
     elif probe_lost:
         flight.mark_lost(probe.probe_start, probe.probe_end)
     conn.touch()
+
+
+def _set_path_mtu(conn: Connection, mtu: int) -> None:
+    """The path takes packets of `mtu` bytes (RFC 9293 §3.7.2)."""
+    conn.path_mtu = mtu
+    snd = conn.snd
+    snd.path_mss = pmtu.mss_for(mtu, conn.ipv6, conn.config)
+    if conn.state is not SYN_SENT:
+        # Before the peer's SYN nothing is agreed; then the handshake does it.
+        snd.set_mss(conn.ts_ok)
 
 
 def _headers(conn: Connection) -> int:

@@ -12,15 +12,13 @@ from utcp.core.cc.base import CongestionControl
 from utcp.core.flight import Flight
 from utcp.core.loss import LossDetector
 from utcp.core.pacer import Pacer
+from utcp.core.pmtu import MIN_MSS
 from utcp.core.prr import Prr
 from utcp.core.rtt import RttEstimator
 from utcp.core.sample import AckSample
 from utcp.core.segment import TIMESTAMPS_SIZE
 from utcp.core.send_buffer import SendBuffer
 from utcp.core.timers import NEVER
-
-MIN_MSS: Final = 48
-"""Least payload of a full segment, whatever the peer announces (Linux's tcp_min_snd_mss)."""
 
 # What was cut before path MTU discovery found out that segments may be much larger has this size.
 _LARGE_MSS: Final = 1448
