@@ -86,6 +86,12 @@ class Silent:
         self.bytes_out += len(data)
         return SENT
 
+    def keep(self) -> None:
+        pass
+
+    def reuse(self) -> None:
+        pass
+
     def errors(self) -> list[Any]:
         return []
 

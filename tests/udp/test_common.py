@@ -58,6 +58,22 @@ class TestBothWays:
         assert bound.addr == connected.sockname
         assert bound.send(bound.addr, b"pong", 4, 0) == SENT
         assert receive(connected) == b"pong"
+
+    def test_what_is_kept_is_left_alone(
+        self, pair: tuple[UdpSocket, UdpSocket], receive: Receiver
+    ) -> None:
+        connected, bound = pair
+        for _ in range(2):
+            views = []
+            for data in (b"one", b"two", b"three"):
+                assert connected.send((), data, 5, 0) == SENT
+                assert receive(bound) == data
+                views.append(bound.buffer[: len(data)])
+                bound.keep()
+            assert views == [b"one", b"two", b"three"]
+            bound.reuse()
+        # The fourth is the one that would have been filled next.
+        assert len(bound._buffers) == 4
         assert connected.addr == connected.peername == bound.sockname
 
     def test_names(self, pair: tuple[UdpSocket, UdpSocket], host: str) -> None:

@@ -6,6 +6,8 @@ import array
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from utcp.core.recv_buffer import MERGE, SMALL, UNSETTLED, RecvBuffer
 
@@ -228,3 +230,30 @@ def test_clear_forgets_everything() -> None:
     buffer.settle()
     buffer.append(b"a", False)
     assert buffer.read() == b"a"
+
+
+@given(
+    sizes=st.lists(st.sampled_from([1, 100, 4000, 4096, 65_483]), min_size=1, max_size=6),
+    reads=st.lists(st.sampled_from([1, 4096, 65_483, 65_484, 200_000]), min_size=1, max_size=8),
+    settle_at=st.integers(0, 8),
+)
+def test_read_into_takes_pieces_of_all_sizes(
+    sizes: list[int], reads: list[int], settle_at: int
+) -> None:
+    buffer = RecvBuffer()
+    memory = [bytearray(bytes((i,)) * size) for i, size in enumerate(sizes)]
+    expected = b"".join(memory)
+    buffer.extend([memoryview(piece) for piece in memory], len(expected), True)
+    got = b""
+    for i, size in enumerate([*reads, *[100_000] * 8]):
+        if i == settle_at:
+            buffer.settle()
+            for piece in memory:
+                piece[:] = bytes(len(piece))
+        target = bytearray(b"-" * size)
+        count = buffer.read_into(target)
+        assert count == min(size, len(expected) - len(got))
+        assert target[count:] == b"-" * (size - count)
+        got += target[:count]
+        assert buffer.size == len(expected) - len(got)
+    assert got == expected

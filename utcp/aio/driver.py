@@ -1,6 +1,7 @@
 """The driver: one UDP socket, its endpoint and the event loop.
 
-    readable    recv -> endpoint.receive -> news to the owners -> settle;  a few of them, then flush
+    readable    recv -> endpoint.receive;  a few large ones, or one message
+                -> news to the owners -> settle;  a few messages, then flush
     flush       poll_transmit -> send, until there is nothing to send;  then the timer
     alarm       a deadline of the endpoint has passed
 
@@ -201,6 +202,7 @@ class Driver:
         has left already."""
         recv, receive = self._recv, self._receive
         sock = self.sock
+        sock.reuse()
         known = self._known
         lone = self._lone
         budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
@@ -217,12 +219,18 @@ class Driver:
             if self.server is not None and sock.addr not in known:
                 self.endpoint.path_mtu = sock.path_mtu(sock.addr)
             receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
-            self._deliver()
-            self._settle()
             if sent := length <= _MESSAGE and not sock.stride:
                 # Its answer need not wait until we have looked for more.
+                self._deliver()
+                self._settle()
                 self._transmit()
+            else:
+                # One piece of news for all of it.
+                sock.keep()
             budget -= 1 if sent and length > _ACK else _LARGE
+        if not sent:
+            self._deliver()
+            self._settle()
         self._lone = lone + 1 if count == 1 else 0
         return sent
 

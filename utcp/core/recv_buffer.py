@@ -17,6 +17,8 @@ MERGE: Final = 2048
 """Settled pieces below this size are joined with what is settled after them."""
 SMALL: Final = 512
 """Pieces below this size are settled also if they are not borrowed."""
+LARGE: Final = 4096
+"""Pieces as large as this, on average, are copied one by one."""
 UNSETTLED: Final = 4096
 """Pieces after which the buffer settles by itself, for callers that need not call `settle`."""
 
@@ -79,11 +81,8 @@ class RecvBuffer:
         if target.format != "B" or target.ndim != 1:
             target = target.cast("B")
         room = min(len(target), self.size)
-        pieces = self._pieces
-        if room == self.size and len(pieces) == 1:
-            target[:room] = pieces.pop()
-            self.size = 0
-            self._borrowed = 0
+        if self.size >= len(self._pieces) * LARGE:
+            self._move(target[:room])
         elif room:
             # Two copies, yet half of the time that one slice assignment per segment takes.
             target[:room] = self.read(room)
@@ -114,6 +113,27 @@ class RecvBuffer:
         self._pieces.clear()
         self.size = 0
         self._borrowed = 0
+
+    def _move(self, target: memoryview) -> None:
+        """Take out as many bytes as `target` has, which are not more than there are."""
+        pieces = self._pieces
+        room = len(target)
+        end = count = 0
+        for piece in pieces:
+            start = end
+            if start == room:
+                break
+            end += len(piece)
+            if end > room:
+                view = memoryview(piece)
+                target[start:] = view[: room - start]
+                pieces[count] = view[room - start :]
+                break
+            target[start:end] = piece
+            count += 1
+        del pieces[:count]
+        self.size -= room
+        self._borrowed = min(self._borrowed, len(pieces))
 
     def _read_part(self, limit: int) -> bytes:
         """Take out `limit` bytes, which are fewer than there are."""

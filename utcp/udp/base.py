@@ -139,9 +139,11 @@ class UdpSocket:
     """One nonblocking UDP socket, which it owns. Made by `open_socket`."""
 
     __slots__ = (
+        "_buffers",
         "_connected",
         "_dual",
         "_helper",
+        "_kept",
         "_pending",
         "_sock",
         "addr",
@@ -161,7 +163,7 @@ class UdpSocket:
     )
 
     buffer: memoryview
-    """What `recv()` fills, 64 KiB. Overwritten by the next `recv()`."""
+    """What `recv()` fills, 64 KiB. Overwritten by the next `recv()`, unless `keep()` is called."""
     addr: Address
     """Set by `recv()`: who sent it. Hand it to `send()` to answer."""
     stride: int
@@ -204,6 +206,8 @@ class UdpSocket:
             socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
         )
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
+        self._buffers = [self.buffer]
+        self._kept = 0
         self.addr = self.peername or ()
         self.stride = 0
         self.ecn = 0
@@ -242,6 +246,20 @@ class UdpSocket:
         `addr`, `stride` and `ecn` then describe it. Raises OSError if the socket is unusable.
         """
         raise NotImplementedError
+
+    def keep(self) -> None:
+        """Leave alone what `recv()` has filled: the next one fills another buffer, which becomes
+        `buffer`. Takes 64 KiB of memory for as many as were ever kept at a time."""
+        self._kept += 1
+        if self._kept == len(self._buffers):
+            self._buffers.append(memoryview(bytearray(BUFFER_SIZE)))
+        self.buffer = self._buffers[self._kept]
+
+    def reuse(self) -> None:
+        """What was kept is not needed any more."""
+        if self._kept:
+            self._kept = 0
+            self.buffer = self._buffers[0]
 
     def send(self, addr: Address, data: Data | Pieces, segment_size: int, tos: int) -> int:
         """Send the datagrams in `data` to `addr`, which a connected socket ignores.

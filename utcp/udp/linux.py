@@ -91,7 +91,6 @@ class LinuxUdpSocket(UdpSocket):
         "_ancillaries",
         "_error_queue",
         "_info",
-        "_into",
         "_paths",
         "_recvmsg_into",
         "_seen",
@@ -105,7 +104,6 @@ class LinuxUdpSocket(UdpSocket):
         """Take over `sock` and use `capabilities` of the kernel; None: all that it has."""
         super().__init__(sock)
         can = probe() if capabilities is None else capabilities
-        self._into = (self.buffer,)
         self._recvmsg_into: Callable[..., tuple[int, list[Any], int, Any]] = sock.recvmsg_into
         self._seen: list[tuple[int, int, bytes]] = []  # control messages of the last recv()
         self._info = b""  # the pktinfo among them
@@ -133,7 +131,7 @@ class LinuxUdpSocket(UdpSocket):
     def recv(self) -> int:
         """Receive one datagram or one train of them; see `UdpSocket.recv`."""
         try:
-            length, ancillary, _, addr = self._recvmsg_into(self._into, _ANCILLARY_SPACE)
+            length, ancillary, _, addr = self._recvmsg_into((self.buffer,), _ANCILLARY_SPACE)
         except BlockingIOError:
             return -1
         except OSError as error:
