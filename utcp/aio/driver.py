@@ -245,17 +245,9 @@ class Driver:
 
     def _on_socket_errors(self) -> None:
         """Pass on what the network said by ICMP, or this host about datagrams too big."""
-        self._report_errors()
+        _report_errors(self.sock, self.endpoint)
         self._deliver()
         self._rearm()
-
-    def _report_errors(self) -> None:
-        now = monotonic_ns()
-        for addr, hard, mtu, quoted in self.sock.errors():
-            if mtu:
-                self.endpoint.packet_too_big(now, addr, mtu, quoted)
-            else:
-                self.endpoint.unreachable(now, addr, hard, quoted)
 
     def _on_broken(self, exc: OSError) -> None:
         """The socket itself is unusable, for example closed behind our back: all ends here."""
@@ -315,7 +307,7 @@ class Driver:
             self._loop.add_writer(self.fd, self._on_writable)
             return False
         if result == TOO_BIG:
-            self._report_errors()
+            _report_errors(self.sock, self.endpoint)
             self.soon()  # to whoever gave up for it
         elif self.sock.has_errors:
             # The send met an error that was pending from before; the loop may not wake us for it.
@@ -474,6 +466,16 @@ def _caught_up(driver: Driver, wake_ups: int) -> bool:
         if counters.datagrams_in == before:
             return True
     return False
+
+
+def _report_errors(sock: UdpSocket, endpoint: Endpoint) -> None:
+    """Pass on what the network said of our datagrams, or this host."""
+    now = monotonic_ns()
+    for addr, hard, mtu, quoted in sock.errors():
+        if mtu:
+            endpoint.packet_too_big(now, addr, mtu, quoted)
+        else:
+            endpoint.unreachable(now, addr, hard, quoted)
 
 
 def _log_malformed(driver: Driver) -> None:
