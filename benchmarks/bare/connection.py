@@ -55,6 +55,7 @@ class Connection(asyncio.Transport):
         "_sendto",
         "_sent_fin",
         "_stale",
+        "_taken",
         "_told",
         "_una",
         "_window",
@@ -90,6 +91,7 @@ class Connection(asyncio.Transport):
         self._at = 0  # of the first in the queue, so much is sent
         self._queued = 0
         self._paused = self._write_eof = self._sent_fin = False
+        self._taken: list[bytes | memoryview] = []
         self._pending: list[bytes] = []
         self._reading = True
         self._eof = self._over = self._told = False
@@ -111,8 +113,9 @@ class Connection(asyncio.Transport):
         size = length - HEADERS
         if size:
             self._received = seq + size & MASK32
-            self._deliver(buf[HEADERS:length].tobytes())
+            self._taken.append(buf[HEADERS:length])
         if word & CONTROL:
+            self.deliver()
             self._on_fin()
         if self._queue:
             self._push()
@@ -137,7 +140,7 @@ class Connection(asyncio.Transport):
         self._flight -= acked
         self._una = ack
         self._received = seq + len(data) & MASK32
-        self._deliver(data)
+        self._taken.append(data)
         if self._queue:
             self._push()
 
@@ -146,7 +149,12 @@ class Connection(asyncio.Transport):
         if self._acknowledged != self._received:
             self._header_only(0)
 
-    def _deliver(self, data: bytes) -> None:
+    def deliver(self) -> None:
+        """Hand over what has been taken out of one wake-up's datagrams."""
+        if not self._taken:
+            return
+        data = b"".join(self._taken)
+        self._taken.clear()
         if self._reading and not self._pending:
             self._protocol.data_received(data)
         else:

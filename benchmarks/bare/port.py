@@ -16,10 +16,9 @@ Factory = Callable[[], asyncio.BaseProtocol]
 Address = tuple[str, int]
 
 UDP_GRO: Final = 104
-_BUFFER: Final = memoryview(bytearray(1 << 16))
-_INTO: Final = (_BUFFER,)
+# As many datagrams are taken in one wake-up.
+_BUFFERS: Final = tuple(memoryview(bytearray(1 << 16)) for _ in range(4))
 _ANCILLARY_SPACE: Final = 256
-_BUDGET: Final = 4  # datagrams taken in one wake-up
 _WANTED: Final = 4 << 20  # bytes of the socket's receive buffer
 _WINDOW: Final = 2 << 20  # bytes at most
 _LARGEST: Final = 65_000 - HEADERS
@@ -68,38 +67,41 @@ class Port:
         self._stride = 0
         asyncio.get_running_loop().add_reader(sock.fileno(), self._on_readable)
 
-    def on_stranger(self, addr: Address) -> None:
+    def on_stranger(self, addr: Address, buf: memoryview) -> None:
         """What is in the buffer comes from nobody we know."""
         raise NotImplementedError
 
     def _on_readable(self) -> None:
         received = None
-        for _ in range(_BUDGET):
+        for buf in _BUFFERS:
             try:
-                length, ancillary, _, addr = self._recvmsg_into(_INTO, _ANCILLARY_SPACE)
+                length, ancillary, _, addr = self._recvmsg_into((buf,), _ANCILLARY_SPACE)
             except OSError:
                 break  # nothing is there, or the other end has gone
             if ancillary != self._seen:
                 self._read_ancillary(ancillary)
             connection = self.connections.get(addr)
             if connection is None:
-                self.on_stranger(addr)
+                self.on_stranger(addr, buf)
                 connection = self.connections.get(addr)
                 if connection is None or length == HEADERS:
                     continue
             if length <= MESSAGE:
                 # The answer is on its way already, and seldom is there more.
-                connection.on_segment(_BUFFER, length)
+                connection.on_segment(buf, length)
+                connection.deliver()
                 break
             if connection is not received:
                 if received is not None:
+                    received.deliver()
                     received.acknowledge()
                 received = connection
             if length > self._stride > 0:
-                connection.on_train(_BUFFER, length, self._stride)
+                connection.on_train(buf, length, self._stride)
             else:
-                connection.on_segment(_BUFFER, length)
+                connection.on_segment(buf, length)
         if received is not None:
+            received.deliver()
             received.acknowledge()
 
     def _read_ancillary(self, ancillary: list[Any]) -> None:
@@ -118,16 +120,16 @@ class ServerPort(Port):
         self._factory = factory
         self._opening: dict[Address, Connection] = {}
 
-    def on_stranger(self, addr: Address) -> None:
-        if unpack(_BUFFER)[0] & SYN:
+    def on_stranger(self, addr: Address, buf: memoryview) -> None:
+        if unpack(buf)[0] & SYN:
             over = partial(self._over, addr)
             connection = Connection(self.sock, addr, self.mss, self.window, over)
             self._opening[addr] = connection
-            connection.accept(_BUFFER)
+            connection.accept(buf)
         elif (found := self._opening.pop(addr, None)) is not None:
             self.connections[addr] = found
             self.watch.add(found)
-            found.answered(_BUFFER, self._factory())
+            found.answered(buf, self._factory())
 
     def _over(self, addr: Address) -> None:
         self.watch.connections.discard(self.connections.pop(addr))
@@ -152,10 +154,10 @@ class ClientPort(Port):
         self._opening.connect()
         await self._opened
 
-    def on_stranger(self, addr: Address) -> None:
+    def on_stranger(self, addr: Address, buf: memoryview) -> None:
         if not self._opened.done():
             self.connections[addr] = self._opening
-            self._opening.answered(_BUFFER, self._factory())
+            self._opening.answered(buf, self._factory())
             self._opened.set_result(None)
 
     def _over(self) -> None:
