@@ -113,3 +113,41 @@ async def test_what_was_overtaken_is_forgotten() -> None:
         alarm.cancel()
     assert not clock.alarms._heap
     assert clock.alarms._handle is None
+
+
+async def test_one_that_is_set_again_and_again_keeps_no_other_waiting() -> None:
+    clock = Clockwork()
+    alarm = Alarm(clock.alarms)
+    count = 0
+
+    def again(_: int) -> None:
+        nonlocal count
+        count += 1
+        if count < 100:
+            alarm.set(0, again)
+
+    alarm.set(0, again)
+    clock.set(1, monotonic_ns())
+    await clock.wait(1)
+    assert count <= 2
+
+
+async def test_each_is_told_how_late_it_is() -> None:
+    clock = Clockwork()
+    at = monotonic_ns()
+    late: list[int] = []
+
+    def slow(late_ns: int) -> None:
+        late.append(late_ns)
+        until = monotonic_ns() + 5 * MS
+        while monotonic_ns() < until:
+            pass
+        clock.bell.set()
+
+    for number in range(2):
+        Alarm(clock.alarms).set(at + number, slow)
+    async with asyncio.timeout(20):
+        while len(late) < 2:
+            clock.bell.clear()
+            await clock.bell.wait()
+    assert late[1] >= 5 * MS

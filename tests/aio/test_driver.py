@@ -7,12 +7,13 @@ import functools
 import logging
 import random
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
 
 import utcp
+from utcp.core.segment import RST
 from utcp.udp import LOST, TOO_BIG, WOULD_BLOCK, LinuxUdpSocket, open_socket
 
 from .conftest import FAST, Net, Recorder, caught, echo, until
@@ -255,3 +256,68 @@ async def test_a_wake_up_takes_four_datagrams_or_sixteen_messages(
         assert counters.datagrams_in - before == most
         writer.close()
         await writer.wait_closed()
+
+
+class BlockedSocket(LinuxUdpSocket):
+    """Takes nothing while it is told so, and not the first tries of a RST."""
+
+    __slots__ = ()
+    blocked: ClassVar[bool] = False
+    refusals: ClassVar[int] = 0
+
+    def send(self, addr: Any, data: Any, segment_size: int, tos: int) -> int:
+        kind = type(self)
+        head = data if isinstance(data, bytes) else data[0]
+        if kind.blocked:
+            return WOULD_BLOCK
+        if head[1] & RST and kind.refusals:
+            kind.refusals -= 1
+            return WOULD_BLOCK
+        return super().send(addr, data, segment_size, tos)
+
+
+@pytest.fixture
+def blocked_socket(monkeypatch: pytest.MonkeyPatch) -> type[BlockedSocket]:
+    opened = functools.partial(open_socket, implementation=BlockedSocket)
+    monkeypatch.setattr("utcp.aio.client.open_socket", opened)
+    monkeypatch.setattr(BlockedSocket, "blocked", False)
+    monkeypatch.setattr(BlockedSocket, "refusals", 0)
+    return BlockedSocket
+
+
+async def test_a_driver_goes_when_what_was_blocked_has_left(
+    tcp_over_udp: Net, blocked_socket: type[BlockedSocket]
+) -> None:
+    net = tcp_over_udp
+    async with net.serving(Recorder) as addr:
+        transport, _ = await net.create_connection(Recorder, addr)
+        driver = transport._driver
+        blocked_socket.blocked = True
+        transport.write(bytes(1_000_000))
+        transport.abort()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not driver.closed
+        blocked_socket.blocked = False
+        await until(lambda: driver.closed)
+
+
+async def test_a_reset_that_the_socket_has_no_room_for_leaves_later(
+    tcp_over_udp: Net, blocked_socket: type[BlockedSocket]
+) -> None:
+    net = tcp_over_udp
+    made: list[Recorder] = []
+
+    def factory() -> Recorder:
+        made.append(Recorder())
+        return made[-1]
+
+    async with net.serving(factory) as addr:
+        transport, _ = await net.create_connection(Recorder, addr)
+        driver = transport._driver
+        await until(lambda: made)
+        blocked_socket.refusals = 4
+        transport.abort()
+        await until(lambda: driver.closed)
+        await until(lambda: made and made[0].lost.done())
+        assert isinstance(made[0].exc, ConnectionResetError)

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import socket
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from .conftest import Net, Recorder, echo
+from .conftest import FAST, Net, Recorder, echo
 
 TCP = socket.IPPROTO_TCP
 SOL = socket.SOL_SOCKET
@@ -82,6 +83,22 @@ async def test_buffer_sizes(net: Net) -> None:
             sock.setsockopt(SOL, name, 32_768)
         writer.write(bytes(200_000))
         assert await reader.readexactly(200_000) == bytes(200_000)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_large_receive_buffer_for_a_peer_without_window_scaling(tcp_over_udp: Net) -> None:
+    net = tcp_over_udp
+    config = replace(FAST, window_scaling=False)
+
+    async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock_of(writer.transport).setsockopt(SOL, socket.SO_RCVBUF, 1 << 20)
+        await echo(reader, writer)
+
+    async with net.handling(large) as addr:
+        reader, writer = await net.open_connection(addr, config=config)
+        writer.write(bytes(300_000))
+        assert await reader.readexactly(300_000) == bytes(300_000)
         writer.close()
         await writer.wait_closed()
 

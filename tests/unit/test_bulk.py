@@ -71,3 +71,17 @@ def test_an_ack_for_part_of_it() -> None:
     assert [len(cut(burst)) for burst in it.poll()] == [3]
     it.ack(1 + 28 * MSS)
     assert len(it.conn.snd.flight) == 0
+
+
+def test_what_is_too_large_for_the_path_is_not_sent_any_more() -> None:
+    it = rig()
+    it.conn.write(bytes(25 * MSS))
+    first = it.endpoint.poll_transmit(it.now)
+    assert first is not None
+    it.endpoint.packet_too_big(it.now, it.conn.addr, 1300)
+    later = it.poll()
+    assert {len(segment.payload) for burst in later for segment in cut(burst)} <= {
+        1248,
+        25 * MSS % 1248,
+    }
+    assert sum(len(segment.payload) for burst in later for segment in cut(burst)) == 25 * MSS

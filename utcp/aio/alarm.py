@@ -7,10 +7,11 @@ loop costs much more than an entry in the heap here, most of all one that is can
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from time import monotonic_ns
-from typing import Final
+from typing import Final, TypeAlias
 
 from utcp.core import NEVER
 
@@ -18,6 +19,9 @@ __all__ = ["Alarm", "Alarms"]
 
 _MS: Final = 1_000_000
 _COMPACT_AT: Final = 64
+
+_Entry: TypeAlias = "tuple[int, int, Alarm]"
+"""When, the how manieth entry it is, whose."""
 
 
 class Alarms:
@@ -30,7 +34,7 @@ class Alarms:
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
         self._at = NEVER  # when the timer calls
-        self._heap: list[tuple[int, int, Alarm]] = []
+        self._heap: list[_Entry] = []
         self._count = 0
         self._standing = 0  # alarms that are set
 
@@ -57,8 +61,8 @@ class Alarms:
         self._disarm()
         # Whole milliseconds, rounded up: what libuv rounds down would fire early, again and again.
         delay_ms = max(0, -((monotonic_ns() - at) // _MS))
-        self._at = at
         self._handle = self._loop.call_later(delay_ms / 1000, self._fire)
+        self._at = at
 
     def _disarm(self) -> None:
         self._at = NEVER
@@ -70,15 +74,20 @@ class Alarms:
         self._handle = None
         self._at = 0  # what is set meanwhile waits for the end of this
         now = monotonic_ns()
-        last = self._count
         heap = self._heap
+        due = deque[_Entry]()
+        while heap and heap[0][0] <= now:
+            due.append(heappop(heap))
         try:
-            while heap and heap[0][0] <= now and heap[0][1] <= last:
-                at, _, alarm = heappop(heap)
+            while due:
+                at, _, alarm = due.popleft()
                 if alarm.at == at:
                     self._standing -= 1
-                    alarm.ring(now)
+                    alarm.ring()
         finally:
+            # After one that fails the others have their turn.
+            for entry in due:
+                heappush(heap, entry)
             self._at = NEVER
             while heap and heap[0][2].at != heap[0][0]:
                 heappop(heap)
@@ -112,9 +121,9 @@ class Alarm:
             self.at = NEVER
             self._alarms.remove()
 
-    def ring(self, now: int) -> None:
+    def ring(self) -> None:
         """The time has come."""
-        late_ns = now - self.at
+        late_ns = monotonic_ns() - self.at
         callback = self._callback
         assert callback is not None
         self.at = NEVER

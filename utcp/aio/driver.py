@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from utcp.aio import log
 from utcp.aio.alarm import Alarm
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import NEVER, Connection, Endpoint, State, Transmit
+from utcp.core import Connection, Endpoint, State, Transmit
 from utcp.core.events import CONNECTED
 from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
 
@@ -157,11 +157,9 @@ class Driver:
         """See soon whether this driver is still needed, if nothing holds it now."""
         if not self._owners and self.server is None and not self.closed:
             self.loose = True
-            if self.running:
-                return
-            if self.endpoint.quiet:
+            if not self.running and self.endpoint.quiet:
                 self._let_go()  # what is left waits for the peer, or for time to pass
-            else:
+            elif not self.running:
                 self.soon()
 
     def local(self, conn: Connection) -> Any:
@@ -182,9 +180,7 @@ class Driver:
         try:
             if not self._take_in():
                 self._transmit()
-            deadline = self._poll_timeout()
-            if deadline < self._alarm.at:
-                self._alarm.set(deadline, self._on_alarm)
+            self._set_alarm()
         except OSError as exc:
             self._on_broken(exc)
         finally:
@@ -235,7 +231,7 @@ class Driver:
         return sent
 
     def _on_unowned(self, conn: Connection) -> None:
-        """A connection without an owner: a new one for the server, or an orphan."""
+        """A connection without an owner: a new one for the server."""
         events = conn.take_events()
         if events & CONNECTED and conn.passive:
             if self.server is not None:
@@ -285,7 +281,11 @@ class Driver:
     def flush(self) -> None:
         """Send all that may be sent now, then set the timer."""
         self._transmit()
-        if (deadline := self._poll_timeout()) < self._alarm.at:
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        deadline = self._poll_timeout()
+        if deadline < self._alarm.at:
             self._alarm.set(deadline, self._on_alarm)
 
     def _transmit(self) -> None:
@@ -329,6 +329,8 @@ class Driver:
             self.flush()
         except OSError as exc:
             self._on_broken(exc)
+        if self.loose:
+            self._let_go()
 
     def written(self) -> None:
         """Send what the application has just caused: at once, or with the rest of this turn.
@@ -368,8 +370,7 @@ class Driver:
         if not self.endpoint.overdue(monotonic_ns()):
             # What it was set for has ended since, or moved.
             self._heard = False
-            if (deadline := self._poll_timeout()) < NEVER:
-                self._alarm.set(deadline, self._on_alarm)
+            self._set_alarm()
             return
         behind = not _caught_up(self, _CATCH_UP if late_ns > _LATE else _LOOK)
         if self.closed:
@@ -412,7 +413,7 @@ class Driver:
             return
         if self._owners or self.server is not None:
             self.loose = self.hub.closing
-        elif self.endpoint.idle:
+        elif self.endpoint.idle and self._stuck is None:
             self.close()
         else:
             self.hub.linger(self)

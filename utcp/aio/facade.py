@@ -310,7 +310,7 @@ def _set_sndbuf(conn: Connection, value: int) -> None:
 
 def _set_rcvbuf(conn: Connection, value: int) -> None:
     conn.recv_buffer = min(max(value, _LEAST_BUFFER), conn.config.recv_buffer)
-    conn.rcv.resize(conn.recv_buffer)
+    conn.rcv.resize(conn.most_received)
 
 
 def _set_quickack(conn: Connection, value: int) -> None:

@@ -86,6 +86,12 @@ class Agenda:
         else:
             self._counters.replies_dropped += 1
 
+    def forget_bursts(self, addr: Hashable) -> None:
+        """Do not send what has been cut for `addr`."""
+        kept = [burst for burst in self.bursts if burst.addr != addr]
+        self.bursts.clear()
+        self.bursts.extend(kept)
+
     def crowded(self) -> bool:
         """Whether more than half of the backlog is taken, as in a flood of SYNs."""
         return 2 * len(self.half_open) > self.backlog

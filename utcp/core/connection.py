@@ -20,7 +20,7 @@ from utcp.core import autotune, cc, events, status, teardown, timers
 from utcp.core.ackdelay import AckDelay
 from utcp.core.agenda import Agenda
 from utcp.core.pmtu import LOOPBACK_MTU, PathMtu, mss_for
-from utcp.core.receiver import Receiver
+from utcp.core.receiver import MAX_WINDOW, Receiver
 from utcp.core.rtt import RttEstimator
 from utcp.core.sender import Sender
 from utcp.core.seq import MASK32
@@ -193,6 +193,11 @@ class Connection:
         snd = self.snd
         end = snd.snd_nxt if snd.snd_nxt < snd.buffer.end else snd.buffer.end
         return max(end - snd.iss - 1, 0) + self.bytes_retrans
+
+    @property
+    def most_received(self) -> int:
+        """What the receive buffer may grow to: `recv_buffer`, or what the window field can say."""
+        return self.recv_buffer if self.wscale_ok else min(self.recv_buffer, MAX_WINDOW)
 
     @property
     def sndbuf(self) -> int:

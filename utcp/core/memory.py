@@ -98,8 +98,7 @@ def _held_by(conn: Connection) -> int:
 def _relax(conn: Connection) -> None:
     """Give back what a new connection has; it grows from there."""
     rcv = conn.rcv
-    most = conn.recv_buffer if conn.wscale_ok else 0xFFFF
-    rcv.capacity = max(rcv.capacity, min(autotune.initial(rcv.adv_mss, most), most))
+    rcv.capacity = max(rcv.capacity, autotune.initial(rcv.adv_mss, conn.most_received))
     conn.squeezed = False
     if rcv.window_update_due():
         conn.window_opened()

@@ -103,6 +103,7 @@ def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
     conn.calm = False
     if smaller:
         _set_path_mtu(conn, probe.low)
+        conn.agenda.forget_bursts(conn.addr)
         flight.mark_all_lost(forget_sacked=False)
     elif probe_lost:
         flight.mark_lost(probe.probe_start, probe.probe_end)

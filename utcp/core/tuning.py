@@ -47,9 +47,7 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
 def _most(conn: Connection, fast: bool) -> int:
     """What the receive buffer may grow to: the size asked for, what the window field can say,
     and, if the path is `fast`, what the UDP socket's buffer can hold."""
-    most = conn.recv_buffer
-    if not conn.wscale_ok:
-        most = min(most, 0xFFFF)
+    most = conn.most_received
     if fast:
         most = min(most, conn.burst_capacity, _FAST_WINDOW)
     return most
