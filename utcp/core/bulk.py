@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import burst
-from utcp.core.segment import ACK, ECE, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
+from utcp.core.segment import ECE, PSH, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import KEEPALIVE, NEVER
 from utcp.core.transmit import Transmit
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _HEAD: Final = Struct(">HH")
 # Acknowledgment; the word that opens the timestamps option; both timestamps.
 _TAIL: Final = Struct(">IIII")
-_OVERHEAD: Final = HEADER_SIZE + TIMESTAMPS_SIZE
-_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK
 _ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
 # Bursts that are cut and accounted for at once: half of the work is done once for all of them.
@@ -54,7 +52,7 @@ def send(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
     count = _segments(snd, mss)
     if count <= 0:
         return None
-    most = max_bytes // (mss + _OVERHEAD) or 1
+    most = max_bytes // (mss + STAMPED_SIZE) or 1
     if most > max_segments:
         most = max_segments
     conn.more = count > most * _BURSTS
@@ -91,7 +89,7 @@ def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmi
     buffer = snd.buffer
     nxt = snd.snd_nxt
     end = nxt + count * mss
-    word = _WORD | ECE if rcv.ece else _WORD
+    word = STAMPED_WORD | ECE if rcv.ece else STAMPED_WORD
     window = rcv.offer_window()
     head = last_head = _HEAD.pack(word, window)
     if end == buffer.end:
@@ -111,7 +109,7 @@ def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmi
             stop = end
             last = last_head
         data = burst.cut(buffer, nxt, stop, mss, head, last, tail)
-        bursts.append(Transmit(conn.addr, data, mss + _OVERHEAD, tos))
+        bursts.append(Transmit(conn.addr, data, mss + STAMPED_SIZE, tos))
         nxt = stop
     if len(bursts) > 1:
         conn.agenda.bursts.extend(bursts[1:])

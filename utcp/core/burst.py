@@ -104,7 +104,7 @@ def build(
 
 
 def _fin(conn: Connection, now: int) -> Transmit:
-    """A FIN behind everything that was sent already."""
+    """A FIN behind everything that was sent already, where nothing else can stand."""
     snd = conn.snd
     seq = snd.snd_nxt
     data = _bare(conn, now, seq, _WORD | FIN)

@@ -3,7 +3,12 @@
 What could be in the way of header prediction (`fastpath`), and of `message`, is a long list, and
 hardly ever true. So `look` goes through it once and sets `conn.calm`; and whoever changes something
 that is on the list clears it: a segment that is not predicted, a time-out, a burst that `output`
-had to decide on, an option, a close.
+had to decide on, an option, a close. What `message` and `bulk` send leaves it as it is.
+
+While it is set, all that is in flight was sent once, and bears no mark.
+
+`receive` does what `fastpath` does, and `_acknowledged` what `ack.predicted` does: a change there
+is one here, too. `tests/unit/test_fastpath.py` compares them, and with the long way.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import train, tuning
-from utcp.core.segment import ACK, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
+from utcp.core.segment import PSH, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import CORK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
 
@@ -22,8 +27,7 @@ if TYPE_CHECKING:
 # Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
 # both timestamps.
 _UNPACK: Final = Struct(">HHIIIII").unpack_from
-_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
-_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK | PSH
+_WORD: Final = STAMPED_WORD | PSH
 _HALF: Final = 0x8000_0000
 
 
@@ -31,7 +35,7 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
     """Take in `buf[:length]`, cut every `stride` bytes (0: one datagram), if `conn.calm`, and it is
     text that is next in order, and acknowledges all that is in flight, or nothing new. If it is not
     that simple nothing is done: False, see `fastpath.receive`."""
-    total = length - _SIZE
+    total = length - STAMPED_SIZE
     if total <= 0:
         return False
     word, wnd, seq32, ack32, option, ts_val, ts_ecr = _UNPACK(buf)
@@ -60,12 +64,12 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
         if train.gather(views, buf, 0, stride, length, stride, rcv.rcv_adv - seq) != length:
             return False
         count = len(views)
-        total = length - count * _SIZE
+        total = length - count * STAMPED_SIZE
         last += total - len(views[-1])
     elif total > rcv.rcv_adv - seq:
         return False
     else:
-        views.append(buf[_SIZE:length])
+        views.append(buf[STAMPED_SIZE:length])
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Final
 from utcp.core import ack as acks
 from utcp.core import arrival, calm, train, tuning
 from utcp.core.segment import (
-    ACK,
-    HEADER_SIZE,
     NOT_OURS,
     OK,
     PSH,
-    TIMESTAMPS_SIZE,
+    STAMPED_SIZE,
+    STAMPED_WORD,
     TIMESTAMPS_WORD,
     Segment,
 )
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 # Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
 # both timestamps.
 _UNPACK: Final = Struct(">HHIIIII").unpack_from
-_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
-_WORD: Final = 0x8000 | ACK | PSH  # 24 bytes of header
+_WORD: Final = STAMPED_WORD | PSH
 _HALF: Final = 0x8000_0000
 
 
@@ -48,7 +46,7 @@ def receive(
         if end > length:
             end = length
         done = pos
-        if conn.predict and end - pos >= _SIZE:
+        if conn.predict and end - pos >= STAMPED_SIZE:
             done = _run(conn, now, buf, pos, end, length, stride)
         if done == pos:
             _segment(conn, now, buf, pos, end, ce, seg)
@@ -61,11 +59,12 @@ def receive(
     if now >= conn.rcv.tuner.due_at:
         # Once per round trip. What came together echoes the same timestamp, or nearly so.
         echo = -1
-        if length >= _SIZE:
+        if length >= STAMPED_SIZE:
             *_, option, _, ts_ecr = _UNPACK(buf, 0)
             if option == TIMESTAMPS_WORD:
                 echo = ts_ecr
         tuning.tune(conn, now, echo)
+        # For who only receives: who sends messages looks then.
         calm.look(conn, now)
 
 
@@ -103,7 +102,7 @@ def _run(
     ack = snd.snd_nxt
     if ack32 != ack & MASK32 and (ack := _in_flight(una, ack32, ack)) < 0:
         return pos
-    total = end - pos - _SIZE
+    total = end - pos - STAMPED_SIZE
     count = 1
     last = seq
     views: list[bytes | memoryview] = []
@@ -116,13 +115,13 @@ def _run(
             if not views:
                 return pos
             count = len(views)
-            total = end - pos - count * _SIZE
+            total = end - pos - count * STAMPED_SIZE
             last += total - len(views[-1])
         elif total > room:
             return pos
         else:
             # One by itself, or the last one.
-            views.append(buf[pos + _SIZE : end])
+            views.append(buf[pos + STAMPED_SIZE : end])
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:

@@ -109,7 +109,7 @@ class Flight(Records):
                 self.reordering_seen = True
         self._head = i
         if i == n or (i >= COMPACT_AT and i << 1 >= n):
-            # An idle connection holds no memory here, a busy one no more than twice its need.
+            # An idle connection holds next to nothing here, a busy one at most twice its need.
             del bursts[:i], self._starts[:i]
             self._head = 0
             if i == n:

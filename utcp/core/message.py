@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import calm
-from utcp.core.segment import ACK, HEADER_SIZE, PSH, TIMESTAMPS_SIZE, TIMESTAMPS_WORD
+from utcp.core.segment import PSH, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import DELAYED_ACK, NEVER, PTO, RTO, USER
 from utcp.core.tlp import pto_ns
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 # Offset and flags, window; sequence; acknowledgment and the word that opens the timestamps
 # option; both timestamps.
 _PACK: Final = Struct(">HHIIIII").pack
-_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
-_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK | PSH
+_WORD: Final = STAMPED_WORD | PSH
 _ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
 
@@ -78,4 +77,4 @@ def send(conn: Connection, now: int) -> Transmit | None:
     conn.segs_out += 1
     conn.counters.segments_out += 1
     tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
-    return Transmit(conn.addr, data, _SIZE + mss, tos)
+    return Transmit(conn.addr, data, STAMPED_SIZE + mss, tos)

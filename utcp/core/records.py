@@ -93,7 +93,8 @@ class Records:
         self._bursts: list[Burst] = []
         self._starts: list[int] = []
         self._head = 0
-        # A record without marks to be used again: to make one costs more than all else in `sent`.
+        # A record without marks that `ack_all` leaves to `sent`: to make one costs more than all
+        # else there.
         self._spare: Burst | None = None
         # (sent_at, start, end) of retransmissions, in the order in which they were sent. Some of
         # it may be acknowledged, SACKed, lost or sent again meanwhile.

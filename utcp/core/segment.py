@@ -38,6 +38,12 @@ MAX_OPTIONS: Final = 40
 HEADER: Final = Struct(">BBHII")  # data offset, flags, window, sequence, acknowledgment
 TIMESTAMPS_WORD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10
 
+# What nearly every segment has: ACK, and timestamps for an option.
+STAMPED_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
+"""Bytes of its header."""
+STAMPED_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK
+"""Its first two bytes."""
+
 _MSS: Final = Struct(">BBH")
 _TIMESTAMPS: Final = Struct(">III")
 _TWO_WORDS: Final = Struct(">II")

@@ -116,7 +116,8 @@ class Table:
         self._time_waits.records.pop(addr, None)
 
     def mute(self, conn: Connection) -> None:
-        """Nobody wants to hear of `conn` any more: `poll_ready` leaves it out."""
+        """Nobody wants to hear of `conn` any more: `poll_ready` leaves it out, but for news that
+        are there already."""
         conn.announced = True
 
     # -- connections come and go --------------------------------------------------------------

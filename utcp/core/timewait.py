@@ -43,13 +43,14 @@ class TimeWait:
         self.last_sent_at = now
         self.challenged_at = _NEVER_BEFORE
         rcv = conn.rcv
+        window = rcv.rcv_adv - rcv.rcv_nxt
         self._numbers = _NUMBERS.pack(
             conn.snd.snd_nxt & MASK32,
             rcv.rcv_nxt & MASK32,
             rcv.ts_recent,
             conn.ts_offset,
             # The right edge of the window stays where it is: nothing moves it any more.
-            -(rcv.rcv_nxt - rcv.rcv_adv >> rcv.rcv_wscale),
+            -(-window >> rcv.rcv_wscale),
             conn.ts_ok,
         )
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from utcp.core.segment import HEADER_SIZE, PSH, TIMESTAMPS_SIZE
+from utcp.core.segment import PSH, STAMPED_SIZE
 from utcp.core.seq import MASK32
 
 LEAST: Final = 4
@@ -23,8 +23,7 @@ LEAST_PAYLOAD: Final = 512
 # both timestamps: what must be equal throughout a run is read as one.
 _UNPACK_RUN: Final = Struct(">IIQQ").unpack_from
 _BUT_PSH: Final = 0xFFFF_FFFF & ~(PSH << 16)
-_OVERHEAD: Final = HEADER_SIZE + TIMESTAMPS_SIZE
-_TAIL: Final = _OVERHEAD - 8
+_TAIL: Final = STAMPED_SIZE - 8
 _MOST: Final = 64  # segments in what UDP_GRO hands over
 _FORMATS: Final = 128  # none takes more than 8 KB
 
@@ -66,7 +65,7 @@ def unpack(buf: memoryview, pos: int, stride: int, count: int) -> tuple[bytes, .
     train with timestamps and no other option. Its last segment may differ in PSH."""
     if count > _MOST:
         return ()
-    size = stride - _OVERHEAD
+    size = stride - STAMPED_SIZE
     fields = _segments(count, _TAIL, size).unpack_from(buf, pos)
     head, seq32, tail = fields[:3]
     if (
@@ -94,7 +93,7 @@ def gather(
     The hot loop: for a train one call, per segment that is none one unpacking, one slice, one
     comparison for each field.
     """
-    size = end - pos - _OVERHEAD
+    size = end - pos - STAMPED_SIZE
     word, seq32, ack_word, stamps = _UNPACK_RUN(buf, pos)
     count = (length - pos) // stride
     if count >= LEAST and size >= LEAST_PAYLOAD and size * count <= room:
@@ -103,7 +102,7 @@ def gather(
         total = size * count
         done = pos + stride * count
     elif size <= room:
-        views.append(buf[pos + _OVERHEAD : end])
+        views.append(buf[pos + STAMPED_SIZE : end])
         total = size
         done = end
     else:
@@ -112,7 +111,7 @@ def gather(
         end = done + stride
         if end > length:
             end = length
-        size = end - done - _OVERHEAD
+        size = end - done - STAMPED_SIZE
         if size <= 0 or total + size > room:
             break
         next_word, next_seq32, next_ack_word, next_stamps = _UNPACK_RUN(buf, done)
@@ -123,7 +122,7 @@ def gather(
             or (next_word ^ word) & _BUT_PSH
         ):
             break
-        views.append(buf[done + _OVERHEAD : end])
+        views.append(buf[done + STAMPED_SIZE : end])
         total += size
         done = end
     return done
