@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmarks.micro.pair import CLIENT, ENTROPY, SERVER, WARM, Pair, WakeUp
 from utcp import Config
 from utcp.aio import driver as driver_module
+from utcp.aio.alarm import Alarms
 from utcp.aio.driver import Driver
 from utcp.aio.server import Server
 from utcp.core import Endpoint, Transmit
@@ -137,7 +138,7 @@ class Served:
         self._sock = Silent(CLIENT)
         endpoint = Endpoint(Config(), ENTROPY)
         sock = cast("UdpSocket", self._sock)
-        hub = SimpleNamespace(loop=loop, drivers=set(), closing=False)
+        hub = SimpleNamespace(loop=loop, drivers=set(), alarms=Alarms(loop), closing=False)
         self._driver = Driver(cast("Hub", hub), sock, endpoint, Config())
         self._server = Server(loop, [self._driver], factory, 100)
         self._server.listen()

@@ -57,8 +57,8 @@ FLOODS: Final = (
     Mutation(
         "no MSS unless asked, remembered",
         "utcp/core/handshake.py",
-        "mss = -1 if answering and not conn.mss_ok else rcv.adv_mss",
-        "mss = rcv.adv_mss",
+        "if not conn.mss_ok:",
+        "if False:",
         (f"{FLOOD}::test_no_syn_ack_is_larger_than_its_syn",),
     ),
     Mutation(
