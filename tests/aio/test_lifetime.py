@@ -7,15 +7,20 @@ import gc
 import socket
 import weakref
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import utcp
 from utcp.aio.hub import Hub
+from utcp.core import State
 
 from .certificates import client_context, server_context
 from .conftest import FAST, Net, Recorder, caught, echo, open_descriptors, quiet, until
+
+if TYPE_CHECKING:
+    from utcp.aio.driver import Driver
 
 SLOW = replace(FAST, msl=30.0)
 """TIME-WAIT outlasts every test."""
@@ -355,3 +360,27 @@ async def test_the_oldest_lingering_sockets_make_room(
     await until(lambda: len([d for d in hub().drivers if d.client_key is not None]) <= 3)
     forget_all()
     await quiet(asyncio.get_running_loop())
+
+
+class Lingering:
+    """What a hub sees of a driver whose peer says nothing any more."""
+
+    looks = 0
+    client_key = "peer"
+    endpoint: Any
+
+    def __init__(self) -> None:
+        self.endpoint = self
+
+    def connections(self) -> list[Any]:
+        Lingering.looks += 1
+        return [SimpleNamespace(state=State.FIN_WAIT_1, buffered=0, soft_error="")]
+
+
+async def test_many_that_linger_are_not_all_looked_at_for_each() -> None:
+    hub = Hub(asyncio.get_running_loop())
+    Lingering.looks = 0
+    for _ in range(1000):
+        hub.linger(cast("Driver", Lingering()))
+    assert len(hub._pool) == 1000
+    assert Lingering.looks <= 1000 * 2 * 64

@@ -23,6 +23,7 @@ import socket
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Hashable
+from itertools import islice
 from time import monotonic_ns
 from typing import Any, Final
 
@@ -131,20 +132,23 @@ class Hub:
             return
         self._pool[driver] = driver.client_key
         if len(self._pool) > _POOL:
-            self.evict(hard=len(self._pool) > _POOL_MOST)
+            # Not all of them: of many whose peers are silent none can go, and each comes here.
+            self.evict(hard=len(self._pool) > _POOL_MOST, among=_POOL)
 
-    def evict(self, *, hard: bool) -> bool:
-        """Close the oldest lingering socket, and say whether there was one.
+    def evict(self, *, hard: bool, among: int | None = None) -> bool:
+        """Close the oldest lingering socket, and say whether there was one; only so many of the
+        oldest are looked at.
 
         With `hard` also one whose peer has not closed yet, else only one in TIME-WAIT.
         """
-        for driver in self._pool:
+        oldest = list(islice(self._pool, among))
+        for driver in oldest:
             if not driver.endpoint.connections():
                 driver.give_up()
                 return True
         if not hard:
             return False
-        for driver in self._pool:
+        for driver in oldest:
             if not unfinished(driver.endpoint)[0]:
                 driver.give_up()
                 return True
