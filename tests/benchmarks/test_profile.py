@@ -36,7 +36,7 @@ def test_a_real_pair(spawn: Spawn, tmp_path: Path, only: str, sides: int) -> Non
     )
     out, errors = process.communicate(timeout=55)
     assert process.returncode == 0, errors
-    assert "core/fastpath.py" in out
+    assert "core/endpoint.py" in out
     found = json.loads(target.read_text())
     assert [one["contestant"] for one in found] == ["utcp", "bare"] * sides
     for utcp, bare in zip(found[::2], found[1::2], strict=True):
