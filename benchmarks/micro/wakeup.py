@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.micro.pair import CLIENT, ENTROPY, SERVER, WARM, Pair, WakeUp
 from utcp import Config
-from utcp.aio import driver as driver_module
+from utcp.aio import driver, outlet
 from utcp.aio.alarm import Alarms
 from utcp.aio.driver import Driver
 from utcp.aio.server import Server
@@ -132,7 +132,8 @@ class Served:
     def __init__(self, pair: Pair, factory: Callable[[], asyncio.Protocol]) -> None:
         self._clock = SimpleNamespace(now=0)
         # No lambda, which would cost what the real one does not.
-        driver_module.monotonic_ns = partial(getattr, self._clock, "now")  # type: ignore[attr-defined]
+        for module in (driver, outlet):
+            vars(module)["monotonic_ns"] = partial(getattr, self._clock, "now")
         self._loop = Idle()
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         self._sock = Silent(CLIENT)

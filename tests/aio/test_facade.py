@@ -69,7 +69,7 @@ async def test_it_looks_like_a_tcp_socket(net: Net) -> None:
         (TCP, socket.TCP_KEEPINTVL, 5, ("keepalive_interval_ns", 5_000_000_000)),
         (TCP, socket.TCP_KEEPCNT, 3, ("keepalive_count", 3)),
         (TCP, socket.TCP_USER_TIMEOUT, 1500, ("user_timeout_ns", 1_500_000_000)),
-        (socket.IPPROTO_IP, socket.IP_TOS, 0xB8, ("dscp", 46)),
+        (socket.IPPROTO_IP, socket.IP_TOS, 0xB8, ("data_tos", 0xBA)),
     ],
 )
 async def test_options_reach_the_connection(

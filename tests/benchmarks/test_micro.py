@@ -14,7 +14,7 @@ from benchmarks.micro.cases import Case, all_cases, find
 from benchmarks.micro.gauge import BASE, HERE, Figures
 from benchmarks.micro.pair import WARM, Pair
 from benchmarks.micro.worker import PORTIONS
-from utcp.aio import driver
+from utcp.aio import driver, outlet
 
 if TYPE_CHECKING:
     from tests.conftest import Spawn
@@ -25,8 +25,9 @@ ROOT: Final = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_each_case_runs(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = vars(driver)["monotonic_ns"]
-    monkeypatch.setattr(driver, "monotonic_ns", clock)  # the driver's cases put theirs there
+    for module in (driver, outlet):
+        clock = vars(module)["monotonic_ns"]
+        monkeypatch.setattr(module, "monotonic_ns", clock)  # the driver's cases put theirs there
     run = case.prepare(6)
     run(4)
     run(2)

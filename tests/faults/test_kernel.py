@@ -203,7 +203,7 @@ def test_a_timer_looks_at_what_has_come(
         assert driver.endpoint.poll_timeout() < NEVER
         assert select.select([driver.fd], [], [], 20)[0], "no answer has come"
         due_at = driver._alarm.at
-        for module in ("alarm", "driver", "hub"):
+        for module in ("alarm", "driver", "hub", "outlet"):
             later = f"utcp.aio.{module}.monotonic_ns"
             monkeypatch.setattr(later, lambda: due_at + late_ns)
         driver._alarm.ring()

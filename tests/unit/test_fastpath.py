@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from utcp.config import Config
 from utcp.core import Connection, Endpoint, State, ack, bulk, calm, fastpath, message, train
+from utcp.core.events import READABLE
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
@@ -61,6 +62,7 @@ class Side:
         sack: bool,
         pacing: bool = True,
         keepalive: bool = False,
+        messages: bool = False,
     ) -> None:
         config = Config(
             recv_buffer=4096,
@@ -73,6 +75,8 @@ class Side:
         self.endpoint = Endpoint(config, bytes(range(16)))
         self.endpoint.max_burst_segments = 8
         self.predicting = predicting
+        self.messages = messages
+        """Whether it asks for messages first, as a driver does."""
         self.now = SECOND
         self.conn: Connection = self.endpoint.connect(self.now, PEER)
         self.events = 0
@@ -99,12 +103,19 @@ class Side:
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
             stack.enter_context(patch.object(calm, "receive", lambda *_: False))
-            stack.enter_context(patch.object(message, "send", lambda *_: None))
+            stack.enter_context(patch.object(message, "send", lambda *_: b""))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
 
     def arrive(self, data: bytes, stride: int, ecn: int) -> None:
         with self.as_it_does():
+            if self.messages and len(data) <= stride:
+                conn = self.endpoint.receive_message(
+                    self.now, PEER, memoryview(data), len(data), ecn
+                )
+                if conn is not None:
+                    conn.signal(READABLE)
+                    return
             self.endpoint.receive(self.now, PEER, data, len(data), stride, ecn)
 
     def turn(self) -> None:
@@ -112,8 +123,11 @@ class Side:
             self.events |= conn.take_events()
         self.endpoint.settle()
         with self.as_it_does():
+            if self.messages and (data := self.endpoint.poll_message(self.now, self.conn)):
+                self.out.append((data, len(data), self.conn.data_tos))
             while (burst := self.endpoint.poll_transmit(self.now)) is not None:
-                self.out.append((burst.data, burst.segment_size, burst.tos))
+                size = min(burst.segment_size, len(burst))
+                self.out.append((burst.data, size, burst.tos))
 
     def write(self, size: int) -> None:
         if size and self.conn.state in (State.ESTABLISHED, State.CLOSE_WAIT):
@@ -246,11 +260,12 @@ def choose(conn: Connection, option: str) -> None:
     sack=st.booleans(),
     pacing=st.sampled_from([False, False, True]),
     keepalive=st.booleans(),
+    messages=st.booleans(),
 )
 def test_the_same_as_step_by_step(
-    steps: list[Step], ecn: bool, sack: bool, pacing: bool, keepalive: bool
+    steps: list[Step], ecn: bool, sack: bool, pacing: bool, keepalive: bool, messages: bool
 ) -> None:
-    fast = Side(True, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive)
+    fast = Side(True, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive, messages=messages)
     slow = Side(False, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive)
     ts_val = 10
     for step in steps:
@@ -332,4 +347,22 @@ def test_a_duplicate_ack_between_two_messages() -> None:
             side.write(size)
             side.turn()
         assert side.conn.snd.loss.dup_acks == 0
+    assert fast.picture() == slow.picture()
+
+
+def test_messages_after_our_fin() -> None:
+    fast = Side(True, ecn=False, sack=False, pacing=False, messages=True)
+    slow = Side(False, ecn=False, sack=False, pacing=False)
+    for side in (fast, slow):
+        iss = side.conn.snd.iss
+        side.conn.write_eof()
+        for wait_ms in (0, 1, 2000):
+            side.turn()
+            side.now += wait_ms * MS
+            seq = side.conn.rcv.rcv_nxt - side.conn.rcv.irs
+            data = segment(iss, ACK, seq, 2, 50)
+            side.arrive(data, len(data), 0)
+        side.turn()
+        assert side.conn.state is State.FIN_WAIT_2
+        assert side.conn.readable == 150
     assert fast.picture() == slow.picture()

@@ -2,12 +2,9 @@
 
     readable    recv -> endpoint.receive;  a few large ones, or one message
                 -> news to the owners -> settle;  a few messages, then flush
-    flush       poll_transmit -> send, until there is nothing to send;  then the timer
-    alarm       a deadline of the endpoint has passed
+    alarm       a deadline of the endpoint has passed -> handle_timeout, news, flush
 
-What protocols write while the driver runs leaves with the flush at the end of the wake-up. What
-is written at other times leaves at once if it is the first since the driver last ran, else with
-one flush in the next turn of the loop.
+How what is to be sent leaves is `outlet`'s.
 
 This is the hot path: bound methods are kept, nothing is allocated per datagram.
 """
@@ -20,11 +17,11 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from utcp.aio import log
-from utcp.aio.alarm import Alarm
+from utcp.aio.outlet import Outlet, report_errors
 from utcp.aio.owner import ACKNOWLEDGED, Owner
-from utcp.core import Connection, Endpoint, State, Transmit
-from utcp.core.events import CONNECTED
-from utcp.udp import SENT, TOO_BIG, WOULD_BLOCK, UdpSocket
+from utcp.core import Connection, Endpoint, State
+from utcp.core.events import CONNECTED, READABLE
+from utcp.udp import UdpSocket
 
 if TYPE_CHECKING:
     from utcp.aio.hub import Hub
@@ -55,7 +52,7 @@ _MALFORMED_LOG_NS: Final = 1_000_000_000
 _OPENING: Final = frozenset((State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED))
 
 
-class Driver:
+class Driver(Outlet):
     """Moves datagrams between one UDP socket and one endpoint.
 
     Owns the socket. Lives as long as somebody owns one of its connections, or a server listens
@@ -64,74 +61,50 @@ class Driver:
 
     __slots__ = (
         "__weakref__",
-        "_alarm",
         "_counters",
-        "_flushed",
         "_heard",
         "_known",
         "_lone",
-        "_loop",
         "_malformed",
         "_malformed_at",
         "_owners",
         "_poll_ready",
-        "_poll_timeout",
-        "_poll_transmit",
         "_ready",
         "_rearms",
         "_receive",
+        "_receive_message",
         "_recv",
-        "_send",
         "_settle",
-        "_soon",
-        "_stuck",
         "_unsettled",
         "client_key",
-        "closed",
         "config",
-        "endpoint",
-        "fd",
         "hub",
-        "loose",
-        "running",
         "server",
-        "sock",
         "sockname",
     )
 
     def __init__(self, hub: Hub, sock: UdpSocket, endpoint: Endpoint, config: Config) -> None:
+        super().__init__(hub.loop, hub.alarms, sock, endpoint)
         self.hub = hub
-        self.sock = sock
-        self.endpoint = endpoint
         self.config = config
-        self.fd = sock.fileno()
         self.sockname = sock.sockname
         self.server: Server | None = None
         self.client_key: Hashable = None  # what a later connect must ask for to get this socket
-        self.running = False  # inside a wake-up, which flushes at its end
-        self.loose = False  # at the end of each wake-up, see whether it is time to go
-        self.closed = False
-        self._loop = loop = hub.loop
+        loop = hub.loop
         self._owners: dict[Connection, Owner] = {}
-        self._flushed = False
         self._heard = False  # since the alarm last called
         self._lone = 0  # wake-ups in a row that brought one datagram
-        self._soon = False
-        self._stuck: Transmit | None = None  # what the socket had no room for
-        self._alarm = Alarm(hub.alarms)
         self._counters = endpoint.counters
         self._malformed = 0
         self._malformed_at = 0
         self._recv = sock.recv
-        self._send = sock.send
         self._receive = endpoint.receive
+        self._receive_message = endpoint.receive_message
         self._settle = endpoint.settle
         self._unsettled = endpoint.unsettled
         self._known = endpoint.known
         self._ready = endpoint.ready
         self._poll_ready = endpoint.poll_ready
-        self._poll_transmit = endpoint.poll_transmit
-        self._poll_timeout = endpoint.poll_timeout
         # libuv stops polling a descriptor that reports an error; asyncio's selectors go on.
         self._rearms = not isinstance(loop, asyncio.BaseEventLoop)
         loop.add_reader(self.fd, self._on_readable)
@@ -178,9 +151,8 @@ class Driver:
         self.running = self._heard = True
         self._flushed = False
         try:
-            if not self._take_in():
-                self._transmit()
-            self._set_alarm()
+            if self._take_in():
+                self._set_alarm()
         except OSError as exc:
             self._on_broken(exc)
         finally:
@@ -188,47 +160,82 @@ class Driver:
             if self._unsettled:
                 # After Ctrl-C in a callback nothing may be lost.
                 self._settle()
+                self.sock.reuse()
         if self._counters.malformed != self._malformed:
             _log_malformed(self)
         if self.loose:
             self._let_go()
 
     def _take_in(self) -> bool:
-        """Process some of the datagrams that are there. Returns whether what the last one caused
-        has left already."""
-        recv, receive = self._recv, self._receive
+        """Process some of the datagrams that are there, and send what they caused. Returns whether
+        the next deadline may have changed."""
         sock = self.sock
-        sock.reuse()
-        known = self._known
+        recv = self._recv
         lone = self._lone
         budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
         count = 0
-        sent = False
+        kept = moved = False
         while budget > 0:
             length = recv()
             if length < 0:
                 if count == 0 or sock.has_errors:
                     self._on_socket_errors()
-                    sent = False
+                    kept = True
                 break
             count += 1
-            if self.server is not None and sock.addr not in known:
-                self.endpoint.path_mtu = sock.path_mtu(sock.addr)
-            receive(monotonic_ns(), sock.addr, sock.buffer, length, sock.stride, sock.ecn)
-            if sent := length <= _MESSAGE and not sock.stride:
+            if length <= _MESSAGE and not sock.stride:
                 # Its answer need not wait until we have looked for more.
-                self._deliver()
-                self._settle()
-                self._transmit()
+                if not self._exchange(length):
+                    moved = True
+                if kept:
+                    kept = False
+                    sock.reuse()
+                budget -= 1 if length > _ACK else _LARGE
             else:
                 # One piece of news for all of it.
+                self._take(length)
                 sock.keep()
-            budget -= 1 if sent and length > _ACK else _LARGE
-        if not sent:
+                kept = True
+                budget -= _LARGE
+        if kept:
             self._deliver()
             self._settle()
+            sock.reuse()
+            self._transmit()
         self._lone = lone + 1 if count == 1 else 0
-        return sent
+        return kept or moved
+
+    def _take(self, length: int) -> None:
+        """Process what was received."""
+        sock = self.sock
+        addr = sock.addr
+        if self.server is not None and addr not in self._known:
+            self.endpoint.path_mtu = sock.path_mtu(addr)
+        self._receive(monotonic_ns(), addr, sock.buffer, length, sock.stride, sock.ecn)
+
+    def _exchange(self, length: int) -> bool:
+        """Process a datagram, probably a message, and send what it caused. Returns whether that was
+        an answer and nothing else, so that no deadline comes earlier than the alarm."""
+        sock = self.sock
+        conn = self._receive_message(monotonic_ns(), sock.addr, sock.buffer, length, sock.ecn)
+        if conn is None:
+            self._take(length)
+            self._deliver()
+            self._settle()
+            self._transmit()
+            return False
+        owner = self._owners.get(conn)
+        if owner is not None:
+            owner.on_events(READABLE)
+        else:
+            conn.signal(READABLE)
+        if self._ready:
+            self._deliver()
+        if conn.rcv.buffer.size or len(self._unsettled) > 1:
+            self._settle()
+        else:
+            self._unsettled.clear()
+        return self._send_answer(conn)
 
     def _on_unowned(self, conn: Connection) -> None:
         """A connection without an owner: a new one for the server."""
@@ -241,7 +248,7 @@ class Driver:
 
     def _on_socket_errors(self) -> None:
         """Pass on what the network said by ICMP, or this host about datagrams too big."""
-        _report_errors(self.sock, self.endpoint)
+        report_errors(self.sock, self.endpoint)
         self._deliver()
         self._rearm()
 
@@ -275,94 +282,6 @@ class Driver:
                 owner.on_events(conn.take_events())
             else:
                 self._on_unowned(conn)
-
-    # -- datagrams out --------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        """Send all that may be sent now, then set the timer."""
-        self._transmit()
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        deadline = self._poll_timeout()
-        if deadline < self._alarm.at:
-            self._alarm.set(deadline, self._on_alarm)
-
-    def _transmit(self) -> None:
-        if self._stuck is None:
-            poll = self._poll_transmit
-            send = self._send
-            endpoint = self.endpoint
-            while (out := poll(monotonic_ns())) is not None:
-                result = send(out.addr, out.payload, out.segment_size, out.tos)
-                if result != SENT and not self._on_not_sent(out, result):
-                    break
-                if not endpoint.more_to_send:
-                    break
-
-    def _on_not_sent(self, out: Transmit, result: int) -> bool:
-        """Deal with what was not sent. Returns whether to go on sending."""
-        if result == WOULD_BLOCK:
-            self._stuck = out
-            self._loop.add_writer(self.fd, self._on_writable)
-            return False
-        if result == TOO_BIG:
-            _report_errors(self.sock, self.endpoint)
-            self.soon()  # to whoever gave up for it
-        elif self.sock.has_errors:
-            # The send met an error that was pending from before; the loop may not wake us for it.
-            self.soon()
-        return True
-
-    def _on_writable(self) -> None:
-        out = self._stuck
-        if out is None or self.closed:
-            return
-        try:
-            result = self._send(out.addr, out.payload, out.segment_size, out.tos)
-            if result == WOULD_BLOCK:
-                return
-            self._stuck = None
-            self._loop.remove_writer(self.fd)
-            if result != SENT:
-                self._on_not_sent(out, result)
-            self.flush()
-        except OSError as exc:
-            self._on_broken(exc)
-        if self.loose:
-            self._let_go()
-
-    def written(self) -> None:
-        """Send what the application has just caused: at once, or with the rest of this turn.
-
-        The first write after a wake-up leaves at once. Those that follow wait for one flush in the
-        next turn of the loop, so that a hundred small writes are not a hundred datagrams.
-        """
-        if self.running or self.closed:
-            return
-        if self._flushed:
-            self.soon()
-        else:
-            self._flushed = True
-            self._flush_now()
-
-    def _flush_now(self) -> None:
-        """Flush in the middle of somebody's call, who is not the one to hear of a broken socket."""
-        try:
-            self.flush()
-        except OSError as exc:
-            self._loop.call_soon(self._on_broken, exc)
-
-    def soon(self) -> None:
-        """Deliver news and flush in the next turn of the loop."""
-        if not self._soon and not self.closed:
-            self._soon = True
-            self._loop.call_soon(self._on_soon)
-
-    def _on_soon(self) -> None:
-        self._soon = False
-        if not self.closed:
-            self.wake_up()
 
     # -- time and turns of the loop -----------------------------------------------------------
 
@@ -467,16 +386,6 @@ def _caught_up(driver: Driver, wake_ups: int) -> bool:
         if counters.datagrams_in == before:
             return True
     return False
-
-
-def _report_errors(sock: UdpSocket, endpoint: Endpoint) -> None:
-    """Pass on what the network said of our datagrams, or this host."""
-    now = monotonic_ns()
-    for addr, hard, mtu, quoted in sock.errors():
-        if mtu:
-            endpoint.packet_too_big(now, addr, mtu, quoted)
-        else:
-            endpoint.unreachable(now, addr, hard, quoted)
 
 
 def _log_malformed(driver: Driver) -> None:

@@ -300,7 +300,8 @@ def _set_user_timeout(conn: Connection, value: int) -> None:
 
 def _set_tos(conn: Connection, value: int) -> None:
     # RFC 3168 §5: the two low bits are ECN's, and TCP's own.
-    conn.dscp = (value & 0xFF) >> 2
+    conn.tos = value & 0xFC
+    conn.data_tos = conn.tos | conn.data_tos & 3
 
 
 def _set_sndbuf(conn: Connection, value: int) -> None:
@@ -340,8 +341,8 @@ _READ: Final[dict[_Key, Callable[[StreamSocket], int | bytes]]] = {
     _KEEPINTVL: lambda own: own._conn.keepalive_interval_ns // _SECOND,
     _KEEPCNT: lambda own: own._conn.keepalive_count,
     _USER_TIMEOUT: lambda own: own._conn.user_timeout_ns // _MILLISECOND,
-    _TOS: lambda own: own._conn.dscp << 2,
-    _TCLASS: lambda own: own._conn.dscp << 2,
+    _TOS: lambda own: own._conn.tos,
+    _TCLASS: lambda own: own._conn.tos,
     _TCP_INFO: StreamSocket._tcp_info,
     _option(_TCP, "TCP_MAXSEG"): lambda own: own._conn.info().snd_mss,
     _SNDBUF: lambda own: own._conn.send_buffer,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from utcp.config import Config
 from utcp.core.admission import Admission
+from utcp.core.deadlines import Deadlines
 from utcp.core.memory import Memory
 from utcp.core.resets import Resets
 from utcp.core.sample import AckSample
@@ -38,6 +39,7 @@ class Agenda:
         "admission",
         "backlog",
         "bursts",
+        "deadlines",
         "half_open",
         "memory",
         "ready",
@@ -61,6 +63,7 @@ class Agenda:
         self.resets = Resets(config.reset_rate, secrets, counters)
         self.admission = Admission(config, counters, host_of)
         self.memory = Memory(config.max_buffered)
+        self.deadlines = Deadlines()
         self.backlog = 0
         # They process one ACK at a time.
         self.sample = AckSample()

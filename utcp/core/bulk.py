@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _HEAD: Final = Struct(">HH")
 # Acknowledgment; the word that opens the timestamps option; both timestamps.
 _TAIL: Final = Struct(">IIII")
-_ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
 # Bursts that are cut and accounted for at once: half of the work is done once for all of them.
 _BURSTS: Final = 4
@@ -98,7 +97,6 @@ def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmi
     tail = _TAIL.pack(
         rcv.rcv_nxt & MASK32, TIMESTAMPS_WORD, now // _MS + conn.ts_offset & MASK32, rcv.ts_recent
     )
-    tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
     burst.sent(conn, now, nxt, end, count, end - nxt)
     step = most * mss
     bursts: list[Transmit] = []
@@ -109,7 +107,7 @@ def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmi
             stop = end
             last = last_head
         data = burst.cut(buffer, nxt, stop, mss, head, last, tail)
-        bursts.append(Transmit(conn.addr, data, mss + STAMPED_SIZE, tos))
+        bursts.append(Transmit(conn.addr, data, mss + STAMPED_SIZE, conn.data_tos))
         nxt = stop
     if len(bursts) > 1:
         conn.agenda.bursts.extend(bursts[1:])

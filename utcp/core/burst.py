@@ -38,7 +38,6 @@ _WORD: Final = 0x5000 | ACK
 _OPTIONS_SHIFT: Final = 10
 _LARGE: Final = 4096
 """Payload from which the kernel gathers segments at less cost than it takes to join them."""
-_ECT0: Final = 2  # RFC 3168 §5
 
 
 def build(
@@ -84,10 +83,10 @@ def build(
         data = last_head + _PACK_SEQ(start & MASK32) + tail
     else:
         data = cut(buffer, start, stop, size, head, last_head, tail)
-    tos = conn.dscp << 2
-    if conn.ecn_ok and not resend and payload and not snd.probe_due:
+    tos = conn.tos
+    if payload and not resend and not snd.probe_due:
         # RFC 3168 §6.1.5 and §6.1.6: no ECT on retransmissions and window probes.
-        tos |= _ECT0
+        tos = conn.data_tos
         if snd.cwr_pending:
             # RFC 3168 §6.1.2: CWR on the first new data segment after the reduction.
             snd.cwr_pending = False
@@ -110,7 +109,7 @@ def _fin(conn: Connection, now: int) -> Transmit:
     data = _bare(conn, now, seq, _WORD | FIN)
     snd.small_end = seq + 1
     sent(conn, now, seq, seq + 1, 1, 0)
-    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+    return Transmit(conn.addr, data, len(data), conn.tos)
 
 
 def cut(
@@ -248,7 +247,7 @@ def ack(conn: Connection, now: int, seq: int) -> Transmit:
     data = _bare(conn, now, seq, _WORD)
     acknowledged(conn)
     conn.count_out(1)
-    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+    return Transmit(conn.addr, data, len(data), conn.tos)
 
 
 def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:

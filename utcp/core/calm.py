@@ -23,6 +23,7 @@ from utcp.core.timers import CORK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
+    from utcp.core.receiver import Receiver
 
 # Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
 # both timestamps.
@@ -32,12 +33,10 @@ _HALF: Final = 0x8000_0000
 
 
 def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: int) -> bool:
-    """Take in `buf[:length]`, cut every `stride` bytes (0: one datagram), if `conn.calm`, and it is
-    text that is next in order, and acknowledges all that is in flight, or nothing new. If it is not
-    that simple nothing is done: False, see `fastpath.receive`."""
-    total = length - STAMPED_SIZE
-    if total <= 0:
-        return False
+    """Take in `buf[:length]`, more than STAMPED_SIZE bytes, cut every `stride` bytes (0: one
+    datagram), if `conn.calm`, and it is text that is next in order, and acknowledges all that is in
+    flight, or nothing new. It is for the caller to announce that. If it is not that simple nothing
+    is done: False, see `fastpath.receive`."""
     word, wnd, seq32, ack32, option, ts_val, ts_ecr = _UNPACK(buf)
     rcv = conn.rcv
     snd = conn.snd
@@ -58,18 +57,17 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
         ack = una
     elif not wnd:
         return False
-    views: list[bytes | memoryview] = []
     count = 1
     if stride and stride < length:
-        if train.gather(views, buf, 0, stride, length, stride, rcv.rcv_adv - seq) != length:
+        count = _train(rcv, buf, length, stride)
+        if not count:
             return False
-        count = len(views)
-        total = length - count * STAMPED_SIZE
-        last += total - len(views[-1])
-    elif total > rcv.rcv_adv - seq:
-        return False
+        last += (count - 1) * (stride - STAMPED_SIZE)
     else:
-        views.append(buf[STAMPED_SIZE:length])
+        total = length - STAMPED_SIZE
+        if total > rcv.rcv_adv - seq:
+            return False
+        rcv.next_text(buf[STAMPED_SIZE:length], total)
     conn.segs_in += count
     conn.counters.segments_in += count
     if seq <= rcv.last_ack_sent:
@@ -81,10 +79,22 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
     snd.snd_wl2 = ack
     if ack != una:
         _acknowledged(conn, now, ack, wnd)
-    conn.take_run(views, total)
+    conn.touch()
     if now >= rcv.tuner.due_at:
         tuning.tune(conn, now, ts_ecr)
     return True
+
+
+def _train(rcv: Receiver, buf: memoryview, length: int, stride: int) -> int:
+    """Take in a train that fits into the window as a whole. Returns of how many segments, 0 if it
+    is no such train."""
+    views: list[bytes | memoryview] = []
+    room = rcv.rcv_adv - rcv.rcv_nxt
+    if train.gather(views, buf, 0, stride, length, stride, room) != length:
+        return 0
+    count = len(views)
+    rcv.next_run(views, length - count * STAMPED_SIZE)
+    return count
 
 
 def _acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:

@@ -61,7 +61,7 @@ class Connection:
         "challenged_at",
         "config",
         "counters",
-        "dscp",
+        "data_tos",
         "ecn_ok",
         "heap_at",
         "ipv6",
@@ -95,6 +95,7 @@ class Connection:
         "state",
         "syn_due",
         "timers",
+        "tos",
         "total_retrans",
         "ts_offset",
         "ts_ok",
@@ -153,7 +154,7 @@ class Connection:
         self.writable_level = -1
         self.squeezed = False  # there are too many bytes in the buffers of all connections
         self.challenged_at = _NEVER_BEFORE
-        self.dscp = config.dscp
+        self.tos = self.data_tos = config.dscp << 2  # in IP headers; the latter with new data
         self.send_buffer = config.send_buffer  # most bytes written that TCP takes as its own
         self.recv_buffer = config.recv_buffer  # what the receive buffer may grow to
         self.user_timeout_ns = terms.user_timeout_ns
@@ -407,18 +408,6 @@ class Connection:
             self.acks.disturbed()
             self.agenda.memory.note(self)
         if not self.await_data or rcv.ack_due():
-            self.touch()
-
-    def take_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
-        """The same for a run that is next in order, while nothing is held out of order."""
-        rcv = self.rcv
-        first = len(views[0])
-        if first > rcv.rcv_mss:
-            rcv.rcv_mss = first if first < rcv.adv_mss else rcv.adv_mss
-        rcv.buffer.extend(views, nbytes, True)
-        rcv.rcv_nxt += nbytes
-        self.signal(events.READABLE)
-        if not self.queued:
             self.touch()
 
     def count_out(self, segments: int) -> None:

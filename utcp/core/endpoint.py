@@ -38,9 +38,10 @@ from utcp.core import (
 )
 from utcp.core.connection import Connection
 from utcp.core.cookies import Cookies
+from utcp.core.events import READABLE
 from utcp.core.listener import Listener
 from utcp.core.resets import host
-from utcp.core.segment import ACK, FIN, RST, SYN, Segment
+from utcp.core.segment import ACK, FIN, RST, STAMPED_SIZE, SYN, Segment
 from utcp.core.seq import MASK32
 from utcp.core.state import (
     CLOSED,
@@ -171,10 +172,12 @@ class Endpoint(Table):
         if (
             conn is not None
             and conn.calm
+            and length > STAMPED_SIZE
             and ecn != _CE
             and calm.receive(conn, now, view, length, stride)
         ):
             self.unsettled[conn] = None
+            conn.signal(READABLE)
             return
         if not length:
             counters.malformed += 1
@@ -194,13 +197,29 @@ class Endpoint(Table):
         if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
             self._retire(now, conn)
 
+    def receive_message(
+        self, now: int, addr: Hashable, buf: memoryview, length: int, ecn: int
+    ) -> Connection | None:
+        """As `receive` for a single datagram, if that is a message: text that is next in order, and
+        nothing unusual. Returns the connection that can be read now, for which `poll_ready` does
+        not return it. If it is not that simple nothing is done: None, call `receive`."""
+        conn = self._connections.get(addr)
+        if conn is None or not conn.calm or length <= STAMPED_SIZE or ecn == _CE:
+            return None
+        if not calm.receive(conn, now, buf, length, 0):
+            return None
+        self.counters.datagrams_in += 1
+        self.unsettled[conn] = None
+        return conn
+
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
         overwritten after this."""
         unsettled = self.unsettled
         if unsettled:
             for conn in unsettled:
-                if conn.rcv.buffer.size and conn.rcv.buffer.settle():
+                buffer = conn.rcv.buffer
+                if buffer.size and buffer.settle():
                     self._memory.note(conn)
             unsettled.clear()
 
@@ -352,14 +371,39 @@ class Endpoint(Table):
         self.more_to_send = bool(queue or bursts or replies)
         return out
 
+    def poll_message(self, now: int, conn: Connection) -> bytes:
+        """What `poll_transmit` would return, if that is one message of `conn`, to be sent with its
+        `data_tos`, and all that there is. If it is not that simple nothing is done: b"", call
+        `poll_transmit`."""
+        agenda = self._agenda
+        queue = agenda.to_send
+        snd = conn.snd
+        nxt = snd.snd_nxt
+        if (
+            not conn.queued
+            or len(queue) != 1
+            or snd.buffer.end <= nxt
+            or snd.snd_una != nxt
+            or not conn.predict
+            or agenda.bursts
+            or agenda.replies
+        ):
+            return b""
+        data = message.send(conn, now)
+        if data:
+            queue.clear()
+            conn.queued = False
+            self.counters.datagrams_out += 1
+        return data
+
     def _burst(self, conn: Connection, now: int) -> Transmit | None:
         """The next burst of a connection, by the shortest way that will do."""
         snd = conn.snd
         if conn.predict and snd.buffer.end > snd.snd_nxt:
             if snd.snd_nxt == snd.snd_una:
-                out = message.send(conn, now)
-                if out is not None:
-                    return out
+                data = message.send(conn, now)
+                if data:
+                    return Transmit(conn.addr, data, len(data), conn.data_tos)
             out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
             if out is not None:
                 return out

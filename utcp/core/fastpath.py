@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
 from utcp.core import arrival, calm, train, tuning
+from utcp.core.events import READABLE
 from utcp.core.segment import (
     NOT_OURS,
     OK,
@@ -134,7 +135,9 @@ def _run(
     elif ack == una or not acks.predicted(conn, now, last, ack, wnd):
         acks.process(conn, now, last, ack, wnd, total, False, None, ts_ecr)
     if views:
-        conn.take_run(views, total)
+        rcv.next_run(views, total)
+        conn.signal(READABLE)
+        conn.touch()
     return end
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MSS_IPV4: Final = 536  # RFC 9293 §3.7.1 (MUST-15)
 DEFAULT_MSS_IPV6: Final = 1220
+_ECT0: Final = 2  # RFC 3168 §5
 OLD_CONNECTION: Final = "old connection"
 """The soft error of a connect attempt whose peer still knows an earlier connection of ours."""
 
@@ -46,7 +47,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
     conn.count_out(1)
     if lost:
         conn.count_again(1, 0)
-    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+    return Transmit(conn.addr, data, len(data), conn.tos)
 
 
 def _syn(conn: Connection, now: int) -> bytes:
@@ -91,7 +92,7 @@ def _challenge(conn: Connection, now: int) -> Transmit:
         options = segment.timestamps_option(conn.ts_clock(now), rcv.ts_recent)
     data = segment.build(ACK, rcv.offer_window(), conn.snd.snd_nxt, rcv.rcv_nxt, options)
     conn.count_out(1)
-    return Transmit(conn.addr, data, len(data), conn.dscp << 2)
+    return Transmit(conn.addr, data, len(data), conn.tos)
 
 
 def default_mss(ipv6: bool) -> int:
@@ -136,7 +137,7 @@ def open_passive(conn: Connection, now: int, seg: Segment) -> None:
     """RFC 9293 §3.10.7.2 step 3: a SYN for a listener makes a connection in SYN-RECEIVED."""
     negotiate(conn, seg, now)
     # RFC 3168 §6.1.1: a SYN with both flags offers ECN.
-    conn.ecn_ok = conn.config.ecn and seg.flags & (ECE | CWR) == ECE | CWR
+    _agree_on_ecn(conn, seg, ECE | CWR)
     conn.move(SYN_RECEIVED)
     conn.syn_due = True
     conn.touch()
@@ -152,6 +153,12 @@ def open_by_cookie(conn: Connection, now: int, syn: Segment) -> None:
     snd.flight.resent(snd.iss, snd.iss + 1, now)
     snd.snd_nxt = snd.iss + 1
     conn.syn_due = False
+
+
+def _agree_on_ecn(conn: Connection, seg: Segment, flags: int) -> None:
+    """RFC 3168 §6.1.1: use ECN, if we want to and the peer's SYN says so by these flags."""
+    conn.ecn_ok = conn.config.ecn and seg.flags & (ECE | CWR) == flags
+    conn.data_tos = conn.tos | _ECT0 if conn.ecn_ok else conn.tos
 
 
 def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
@@ -181,12 +188,12 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
     negotiate(conn, seg, now)
     if not acked:
         # A SYN crosses ours: simultaneous open (MUST-10). The SYN goes again, with an ACK.
-        conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE | CWR
+        _agree_on_ecn(conn, seg, ECE | CWR)
         conn.move(SYN_RECEIVED)
         conn.syn_due = True
         conn.touch()
         return
-    conn.ecn_ok = conn.config.ecn and flags & (ECE | CWR) == ECE
+    _agree_on_ecn(conn, seg, ECE)
     snd.snd_wl2 = snd.iss
     established(conn, now, snd.iss + 1)
     if conn.await_data:

@@ -11,11 +11,10 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import calm
-from utcp.core.segment import PSH, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
+from utcp.core.segment import PSH, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import DELAYED_ACK, NEVER, PTO, RTO, USER
 from utcp.core.tlp import pto_ns
-from utcp.core.transmit import Transmit
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
 # option; both timestamps.
 _PACK: Final = Struct(">HHIIIII").pack
 _WORD: Final = STAMPED_WORD | PSH
-_ECT0: Final = 2  # RFC 3168 §5
 _MS: Final = 1_000_000
 
 
-def send(conn: Connection, now: int) -> Transmit | None:
+def send(conn: Connection, now: int) -> bytes:
     """All that is written, which is something, as one segment, if `conn.predict` and nothing is in
-    flight; then there is nothing left to send. None if it is not that simple: see `output.poll`."""
+    flight; then there is nothing left to send. b"" if it is not that simple: see `output.poll`."""
     snd = conn.snd
     start = snd.snd_nxt
     buffer = snd.buffer
@@ -40,9 +38,9 @@ def send(conn: Connection, now: int) -> Transmit | None:
     rto_ns = snd.rtt.rto_ns
     # RFC 5681 §4.1: the congestion window may be stale.
     if size > mss or size > snd.snd_wnd or now - snd.last_sent_at > rto_ns:
-        return None
+        return b""
     if snd.pacer.on or (not conn.calm and not calm.look(conn, now)):
-        return None
+        return b""
     rcv = conn.rcv
     rcv_nxt = rcv.rcv_nxt
     data = _PACK(
@@ -70,11 +68,16 @@ def send(conn: Connection, now: int) -> Transmit | None:
     if snd.loss.may_probe:
         # RFC 8985 §7.2
         probe_at = now + pto_ns(snd.rtt.srtt_ns, True, acks.most_ns)
-        at[PTO] = probe_at if probe_at < due else due
+        if probe_at < due:
+            due = probe_at
+        at[PTO] = due
     if conn.user_timeout_ns:
-        at[USER] = now + conn.user_timeout_ns
+        at[USER] = user = now + conn.user_timeout_ns
+        if user < due:
+            due = user
     at[DELAYED_ACK] = NEVER
+    if due < conn.heap_at:
+        conn.agenda.deadlines.schedule(conn)
     conn.segs_out += 1
     conn.counters.segments_out += 1
-    tos = conn.dscp << 2 | _ECT0 if conn.ecn_ok else conn.dscp << 2
-    return Transmit(conn.addr, data, STAMPED_SIZE + mss, tos)
+    return data

@@ -181,6 +181,22 @@ class Receiver:
         taken = self.rcv_nxt - rcv_nxt
         return taken
 
+    def next_text(self, data: memoryview, nbytes: int) -> None:
+        """The same for the payload of one segment that is next in order and fits into the window,
+        while nothing is held out of order."""
+        if nbytes > self.rcv_mss:
+            self.rcv_mss = nbytes if nbytes < self.adv_mss else self.adv_mss
+        self.buffer.append(data, True)
+        self.rcv_nxt += nbytes
+
+    def next_run(self, views: list[bytes | memoryview], nbytes: int) -> None:
+        """The same for a run of them, `nbytes` in all."""
+        first = len(views[0])
+        if first > self.rcv_mss:
+            self.rcv_mss = first if first < self.adv_mss else self.adv_mss
+        self.buffer.extend(views, nbytes, True)
+        self.rcv_nxt += nbytes
+
     # -- window and acknowledgment ------------------------------------------------------------
 
     def offer_window(self) -> int:

@@ -12,7 +12,6 @@ from utcp.config import Config
 from utcp.core import burst
 from utcp.core.agenda import Agenda
 from utcp.core.connection import Connection
-from utcp.core.deadlines import Deadlines
 from utcp.core.secrets import Secrets
 from utcp.core.state import CLOSED, TIME_WAIT, State
 from utcp.core.timewait import TimeWait, TimeWaits
@@ -59,7 +58,7 @@ class Table:
         self._time_waits = TimeWaits(config, self.counters)
         self._agenda = Agenda(config, self._secrets, self.counters, host_of)
         self._memory = self._agenda.memory
-        self._deadlines = Deadlines()
+        self._deadlines = self._agenda.deadlines
         self.unsettled: dict[Connection, None] = {}
         """Connections that may hold views into received buffers: what `settle` is for."""
         self.path_mtu = path_mtu
