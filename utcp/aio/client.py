@@ -139,7 +139,7 @@ class Attempt(Owner):
             driver.loosen()
             raise
         driver.own(self.conn, self)
-        driver.written()
+        driver.written(self.conn)
 
     @override
     def on_events(self, events: int) -> None:

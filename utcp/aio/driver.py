@@ -235,7 +235,7 @@ class Driver(Outlet):
             self._settle()
         else:
             self._unsettled.clear()
-        return self._send_answer(conn)
+        return self._send_message(conn)
 
     def _on_unowned(self, conn: Connection) -> None:
         """A connection without an owner: a new one for the server."""

@@ -169,7 +169,7 @@ class Ending(_FlowControlMixin, Owner):
         self._closing = True
         self._conn.abort()
         self._lose_soon(exc)
-        self._driver.written()
+        self._driver.written(self._conn)
 
     def _fatal_error(self, exc: BaseException, message: str) -> None:
         """A callback failed: tell the loop, end this connection; others live on."""

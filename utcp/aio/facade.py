@@ -229,7 +229,7 @@ class StreamSocket(_Socket):
         if write is None:
             _unknown()
         write(self._conn, value)
-        self._driver.written()  # what it held back, and what it has set a timer for
+        self._driver.written(self._conn)  # what it held back, and what it has set a timer for
 
     def _set_bytes(self, key: _Key, value: bytes) -> bool:
         if key == _LINGER:

@@ -82,7 +82,7 @@ class Outlet:
                 if not endpoint.more_to_send:
                     break
 
-    def _send_answer(self, conn: Connection) -> bool:
+    def _send_message(self, conn: Connection) -> bool:
         """Send what there is, which is probably one message of `conn`. Returns whether that was
         all, so that no deadline comes earlier than the alarm."""
         if self._stuck is not None:
@@ -129,8 +129,9 @@ class Outlet:
         if self.loose:
             self._let_go()
 
-    def written(self) -> None:
-        """Send what the application has just caused: at once, or with the rest of this turn.
+    def written(self, conn: Connection) -> None:
+        """Send what the application has just caused, on `conn` mostly: at once, or with the rest of
+        this turn.
 
         The first write after a wake-up leaves at once. Those that follow wait for one flush in the
         next turn of the loop, so that a hundred small writes are not a hundred datagrams.
@@ -139,9 +140,13 @@ class Outlet:
             return
         if self._flushed:
             self.soon()
-        else:
-            self._flushed = True
-            self._flush_now()
+            return
+        self._flushed = True
+        try:
+            if not self._send_message(conn):
+                self._set_alarm()
+        except OSError as exc:
+            self._loop.call_soon(self._on_broken, exc)
 
     def _flush_now(self) -> None:
         """Flush in the middle of somebody's call, who is not the one to hear of a broken socket."""

@@ -205,7 +205,7 @@ class Transport(Ending):
         self._read()
         if self._eof_read:
             self._maybe_eof_received()
-        self._driver.written()  # the window has opened
+        self._driver.written(self._conn)  # the window has opened
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class Transport(Ending):
             buffered = conn.write(data)
             driver = self._driver
             if not driver.running:
-                driver.written()
+                driver.written(conn)
             if buffered > self._high_water:
                 self._maybe_pause_protocol()
 
@@ -245,7 +245,7 @@ class Transport(Ending):
         for data in chunks:
             if data:
                 conn.write(data)
-        self._driver.written()
+        self._driver.written(self._conn)
         self._maybe_pause_protocol()
 
     @staticmethod
@@ -275,7 +275,7 @@ class Transport(Ending):
         self._barred = "after write_eof()"
         if not self._over:
             self._conn.write_eof()
-            self._driver.written()
+            self._driver.written(self._conn)
 
     def sending(self) -> Callable[[bytes], None]:
         """Nothing but a file is written from now until `sent`. Gives what writes pieces of it.
@@ -334,7 +334,7 @@ class Transport(Ending):
         elif self._fin_held:
             self._fin_held = False
             self._conn.write_eof()
-            self._driver.written()
+            self._driver.written(self._conn)
 
     def _watch(self) -> None:
         self._conn.watch_writable(self._low_water)
