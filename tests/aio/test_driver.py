@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 import utcp
+from utcp.aio.driver import Driver
 from utcp.core.segment import RST
 from utcp.udp import LOST, TOO_BIG, WOULD_BLOCK, LinuxUdpSocket, open_socket
 
@@ -321,3 +322,69 @@ async def test_a_reset_that_the_socket_has_no_room_for_leaves_later(
         await until(lambda: driver.closed)
         await until(lambda: made and made[0].lost.done())
         assert isinstance(made[0].exc, ConnectionResetError)
+
+
+async def test_memory_pressure_by_a_message_sets_the_alarm(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[Driver] = []
+    on_readable = Driver._on_readable
+
+    def checked(self: Driver) -> None:
+        on_readable(self)
+        if not self.closed and self.endpoint.poll_timeout() < self._alarm.at:
+            late.append(self)
+
+    class Reader(asyncio.BufferedProtocol):
+        """Answers what it reads a part of, and then reads no more."""
+
+        def connection_made(self, transport: Any) -> None:
+            self._transport = transport
+            self._buffer = bytearray(8)
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self._buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self._transport.write(b"x")
+            if self._buffer[0]:
+                self._transport.pause_reading()
+
+    monkeypatch.setattr(Driver, "_on_readable", checked)
+    async with net.serving(Reader, config=replace(FAST, max_buffered=600)) as addr:
+        reader, writer = await net.open_connection(addr)
+        for _ in range(20):
+            writer.write(bytes(8))
+            await reader.readexactly(1)
+        writer.write(b"\1" * 1000)
+        await reader.readexactly(1)
+        writer.transport.abort()
+    assert late == []
+
+
+async def test_a_write_after_a_reset_that_nobody_has_told_yet_is_a_write_to_what_is_lost(
+    net: Net,
+) -> None:
+    class Answering(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.write(b"answer")
+            self.transport.writelines([b"more", b"of it"])
+
+    made: list[Answering] = []
+
+    def factory() -> Answering:
+        made.append(Answering())
+        return made[-1]
+
+    with caught(asyncio.get_running_loop()) as errors:
+        async with net.serving(factory) as addr:
+            transport, _ = await net.create_connection(Recorder, addr)
+            await until(lambda: made and made[0].calls)
+            # Both in one wake-up of the server.
+            transport.write(bytes(3000))
+            transport.abort()
+            await until(made[0].lost.done)
+    assert errors == []
+    assert made[0].received == bytes(3000)
+    assert isinstance(made[0].exc, ConnectionResetError)

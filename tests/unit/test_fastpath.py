@@ -15,6 +15,7 @@ from utcp.config import Config
 from utcp.core import Connection, Endpoint, State, ack, bulk, calm, fastpath, message, train
 from utcp.core.events import READABLE
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
+from utcp.core.timers import PTO
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
 
@@ -140,7 +141,7 @@ class Side:
             conn.state, conn.reason, conn.at_eof, conn.segs_in, conn.last_heard_at,
             conn.keepalive_probes, conn.queued, tuple(conn.timers.at), conn.info(),
             snd.snd_una, snd.snd_nxt, snd.snd_wnd, snd.snd_wl1, snd.snd_wl2, snd.max_snd_wnd,
-            snd.retries, snd.probes,
+            snd.retries, snd.probes, snd.probe_unarmed,
             snd.cwnd_limited, snd.cwr_pending, snd.buffer.start, snd.buffer.end,
             snd.last_sent_at, snd.progress_at, snd.small_end, snd.override, snd.cc.cwnd,
             snd.cc.ssthresh, snd.rtt.srtt_ns, snd.rtt.rto_ns, snd.rtt.min_rtt_ns,
@@ -366,3 +367,35 @@ def test_messages_after_our_fin() -> None:
         assert side.conn.state is State.FIN_WAIT_2
         assert side.conn.readable == 150
     assert fast.picture() == slow.picture()
+
+
+def test_a_message_ends_what_was_to_be_armed() -> None:
+    sides = [Side(True, ecn=False, sack=True, pacing=False, messages=m) for m in (False, True)]
+    for side in sides:
+        conn, snd = side.conn, side.conn.snd
+
+        def come(side: Side, size: int, behind: int, window: int) -> None:
+            conn = side.conn
+            seq = conn.rcv.rcv_nxt - conn.rcv.irs
+            ack_to = conn.snd.snd_nxt - conn.snd.iss - behind
+            data = segment(conn.snd.iss, ACK, seq, ack_to, size, window=window)
+            if behind:  # as one of the large ones, which wait for the end of the wake-up
+                side.endpoint.receive(side.now, conn.addr, data, len(data))
+            else:
+                side.arrive(data, len(data), 0)
+            conn.read()
+
+        for size in (50, 50, 50, 50, 2 * MSS):
+            side.now += MS
+            come(side, 50, 0, 1000)
+            side.write(size)
+            side.turn()
+        side.now += MS
+        come(side, 50, MSS, 999)
+        come(side, 50, 0, 999)
+        side.write(50)
+        side.turn()
+        assert snd.snd_nxt - snd.snd_una == 50
+        assert not snd.probe_unarmed
+        assert conn.timers.at[PTO] > side.now
+    assert sides[0].picture() == sides[1].picture()

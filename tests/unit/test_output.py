@@ -146,7 +146,7 @@ def test_the_diffserv_field_can_change_at_any_time() -> None:
     rig = Rig(Config(ecn=False, dscp=10))
     rig.conn.write(b"a")
     assert [burst.tos for burst in rig.poll()] == [10 << 2]
-    rig.conn.tos = rig.conn.data_tos = 46 << 2
+    rig.conn.dscp = 46
     rig.conn.write(b"b")
     assert [burst.tos for burst in rig.poll()] == [46 << 2]
 

@@ -1,7 +1,7 @@
 """The driver: one UDP socket, its endpoint and the event loop.
 
-    readable    recv -> endpoint.receive;  a few large ones, or one message
-                -> news to the owners -> settle;  a few messages, then flush
+    readable    recv -> endpoint.receive_message -> its owner -> settle -> its answer leaves;
+                of all else some recv -> endpoint.receive, then news, settle, flush
     alarm       a deadline of the endpoint has passed -> handle_timeout, news, flush
 
 How what is to be sent leaves is `outlet`'s.
@@ -215,7 +215,7 @@ class Driver(Outlet):
 
     def _exchange(self, length: int) -> bool:
         """Process a datagram, probably a message, and send what it caused. Returns whether that was
-        an answer and nothing else, so that no deadline comes earlier than the alarm."""
+        an answer and nothing else, and the alarm comes early enough for it."""
         sock = self.sock
         conn = self._receive_message(monotonic_ns(), sock.addr, sock.buffer, length, sock.ecn)
         if conn is None:
@@ -231,10 +231,10 @@ class Driver(Outlet):
             conn.signal(READABLE)
         if self._ready:
             self._deliver()
-        if conn.rcv.buffer.size or len(self._unsettled) > 1:
+        if not conn.rcv.buffer.size:
+            self._unsettled.pop(conn, None)
+        if self._unsettled:
             self._settle()
-        else:
-            self._unsettled.clear()
         return self._send_message(conn)
 
     def _on_unowned(self, conn: Connection) -> None:

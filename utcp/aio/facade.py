@@ -300,8 +300,7 @@ def _set_user_timeout(conn: Connection, value: int) -> None:
 
 def _set_tos(conn: Connection, value: int) -> None:
     # RFC 3168 §5: the two low bits are ECN's, and TCP's own.
-    conn.tos = value & 0xFC
-    conn.data_tos = conn.tos | conn.data_tos & 3
+    conn.dscp = (value & 0xFF) >> 2
 
 
 def _set_sndbuf(conn: Connection, value: int) -> None:

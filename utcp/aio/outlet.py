@@ -3,7 +3,7 @@
     flush       poll_transmit -> send, until there is nothing to send;  then the alarm
     written     what the application has caused outside of a wake-up
 
-What protocols write while the driver runs leaves with the flush at the end of the wake-up. What
+What protocols write while the driver runs leaves when they return: the driver sees to that. What
 is written at other times leaves at once if it is the first since the driver last ran, else with
 one flush in the next turn of the loop.
 """
@@ -47,7 +47,7 @@ class Outlet:
         self.sock = sock
         self.fd = sock.fileno()
         self.endpoint = endpoint
-        self.running = False  # inside a wake-up, which flushes at its end
+        self.running = False  # inside a wake-up, which will send what is written
         self.loose = False  # at the end of each wake-up, see whether it is time to go
         self.closed = False
         self._loop = loop
@@ -84,7 +84,7 @@ class Outlet:
 
     def _send_message(self, conn: Connection) -> bool:
         """Send what there is, which is probably one message of `conn`. Returns whether that was
-        all, so that no deadline comes earlier than the alarm."""
+        all, and the alarm comes early enough for it."""
         if self._stuck is not None:
             return False
         data = self._poll_message(monotonic_ns(), conn)

@@ -225,7 +225,12 @@ class Transport(Ending):
             return
         if data:
             conn = self._conn
-            buffered = conn.write(data)
+            try:
+                buffered = conn.write(data)
+            except ConnectionError:
+                # It is over, and the news of that are on their way to us.
+                self._on_lost_write(data)
+                return
             driver = self._driver
             if not driver.running:
                 driver.written(conn)
@@ -242,9 +247,13 @@ class Transport(Ending):
             self._on_lost_write(b"".join(chunks))
             return
         conn = self._conn
-        for data in chunks:
-            if data:
-                conn.write(data)
+        try:
+            for data in chunks:
+                if data:
+                    conn.write(data)
+        except ConnectionError:
+            self._on_lost_write(b"".join(chunks))
+            return
         self._driver.written(self._conn)
         self._maybe_pause_protocol()
 

@@ -216,6 +216,17 @@ class Connection:
         return size if size < self.send_buffer else self.send_buffer
 
     @property
+    def dscp(self) -> int:
+        """What packets are marked with (RFC 9293 §3.9.2, MUST-48). May be set at any time."""
+        return self.tos >> 2
+
+    @dscp.setter
+    def dscp(self, value: int) -> None:
+        self.tos = value << 2
+        # RFC 3168 §5: the two low bits are ECN's.
+        self.data_tos = self.tos | self.data_tos & 3
+
+    @property
     def nodelay(self) -> bool:
         """Whether small segments go at once; False: the Nagle algorithm (RFC 9293 §3.7.4)."""
         return self.snd.nodelay

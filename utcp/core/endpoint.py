@@ -13,6 +13,9 @@ Bring your own I/O. One wake-up of a driver is, in this order:
 4. `poll_transmit` until it returns None: send each burst;
 5. `poll_timeout`: when to come back if nothing happens before.
 
+For a single message there is a shorter way: `receive_message` instead of 1 and 2, `poll_message`
+instead of 4.
+
 `now` is always an integer, nanoseconds of a monotonic clock.
 """
 
@@ -49,6 +52,7 @@ from utcp.core.state import (
     TIME_WAIT,
 )
 from utcp.core.table import Table
+from utcp.core.timers import NEVER
 from utcp.core.timewait import TimeWait
 from utcp.core.transmit import Transmit
 
@@ -169,13 +173,8 @@ class Endpoint(Table):
         counters.datagrams_in += 1
         view = buf if type(buf) is memoryview else memoryview(buf)
         conn = self._connections.get(addr)
-        if (
-            conn is not None
-            and conn.calm
-            and length > STAMPED_SIZE
-            and ecn != _CE
-            and calm.receive(conn, now, view, length, stride)
-        ):
+        short = conn is not None and conn.calm and length > STAMPED_SIZE and ecn != _CE
+        if conn is not None and short and calm.receive(conn, now, view, length, stride):
             self.unsettled[conn] = None
             conn.signal(READABLE)
             return
@@ -201,8 +200,8 @@ class Endpoint(Table):
         self, now: int, addr: Hashable, buf: memoryview, length: int, ecn: int
     ) -> Connection | None:
         """As `receive` for a single datagram, if that is a message: text that is next in order, and
-        nothing unusual. Returns the connection that can be read now, for which `poll_ready` does
-        not return it. If it is not that simple nothing is done: None, call `receive`."""
+        nothing unusual. Returns the connection, which is to be read before `settle`; `poll_ready`
+        does not say so. If it is not that simple nothing is done: None, call `receive`."""
         conn = self._connections.get(addr)
         if conn is None or not conn.calm or length <= STAMPED_SIZE or ecn == _CE:
             return None
@@ -373,8 +372,8 @@ class Endpoint(Table):
 
     def poll_message(self, now: int, conn: Connection) -> bytes:
         """What `poll_transmit` would return, if that is one message of `conn`, to be sent with its
-        `data_tos`, and all that there is. If it is not that simple nothing is done: b"", call
-        `poll_transmit`."""
+        `data_tos`, and all; then `poll_timeout` is not before `conn.heap_at` and what it was. If it
+        is not that simple nothing is done: b"", call `poll_transmit`."""
         agenda = self._agenda
         queue = agenda.to_send
         snd = conn.snd
@@ -387,6 +386,7 @@ class Endpoint(Table):
             or not conn.predict
             or agenda.bursts
             or agenda.replies
+            or self._memory.look_at != NEVER
         ):
             return b""
         data = message.send(conn, now)

@@ -65,6 +65,7 @@ def send(conn: Connection, now: int) -> bytes:
     at = conn.timers.at
     # RFC 6298 §5 (5.1)
     at[RTO] = due = now + rto_ns
+    snd.probe_unarmed = False
     if snd.loss.may_probe:
         # RFC 8985 §7.2
         probe_at = now + pto_ns(snd.rtt.srtt_ns, True, acks.most_ns)
