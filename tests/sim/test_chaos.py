@@ -5,9 +5,14 @@ The full run is `python -m benchmarks.chaos`.
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 
 from benchmarks.chaos import attempt, how_to_repeat
+from utcp.core.loss import _IDLE
+from utcp.core.reassembly import NOTHING_HELD
+from utcp.core.scoreboard import NONE_SACKED
 from utcp.testing import Outcome, Pattern, Sink, Stalling, ordeal, pair
 from utcp.testing.clock import SECOND
 
@@ -39,3 +44,19 @@ def test_a_stalled_application_does_nothing_until_then() -> None:
     assert sink.received == 0
     world.run_for(2 * SECOND)
     assert sink.done
+
+
+def test_what_connections_share_stays_as_it_was() -> None:
+    # Parts that most connections never need are shared until one has a use for its own.
+    before = [_contents(part) for part in _shared()]
+    for seed in range(BLOCKS * BLOCK, BLOCKS * BLOCK + BLOCK):
+        attempt(seed)
+    assert [_contents(part) for part in _shared()] == before
+
+
+def _shared() -> list[object]:
+    return [NOTHING_HELD, NONE_SACKED, *_IDLE]
+
+
+def _contents(part: object) -> list[object]:
+    return [copy(getattr(part, name)) for name in type(part).__slots__]  # type: ignore[attr-defined]

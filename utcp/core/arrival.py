@@ -133,7 +133,7 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int) -> None:
         rcv = conn.rcv
         if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:
             # RFC 2883 §4: report what came twice.
-            rcv.reassembly.duplicate(seq, seq + payload)
+            rcv.holding().duplicate(seq, seq + payload)
         rcv.ack_now = True
         conn.touch()
     else:

@@ -34,7 +34,7 @@ from utcp.core.records import (
     Records,
 )
 from utcp.core.sample import AckSample
-from utcp.core.scoreboard import Scoreboard
+from utcp.core.scoreboard import NONE_SACKED, Scoreboard
 
 __all__ = ["LOST", "NOTHING", "REPEATED", "RESENT", "SACKED", "Burst", "Flight"]
 
@@ -56,7 +56,7 @@ class Flight(Records):
 
     def __init__(self, iss: int) -> None:
         super().__init__(iss)
-        self.scoreboard = Scoreboard()
+        self.scoreboard = NONE_SACKED
         # RFC 8985 §5.3: data that was sent once has been delivered out of order.
         self.reordering_seen = False
         # When the oldest of what mark_sent_before() spared for its age was sent; -1: none was.
@@ -367,6 +367,8 @@ class Flight(Records):
             if start >= end:
                 return
         newest = -1
+        if self.scoreboard is NONE_SACKED:
+            self.scoreboard = Scoreboard()
         for low, high in self.scoreboard.add(start, end):
             newest = max(newest, self._mark_gap(low, high, fack, sample))
             self.sacked_bytes += high - low

@@ -51,6 +51,9 @@ EXAMINED: Final = 2048  # the ACK was not an ordinary one
 
 DUP_THRESH: Final = 3
 
+_IDLE: Final = (Rack(), TailProbe(), Frto(), Undo())
+"""What all connections share that never had a reason for parts of their own: see `_wake`."""
+
 
 class LossDetector:
     """The loss recovery state of one connection."""
@@ -82,10 +85,7 @@ class LossDetector:
         self.must_send = 0
         # The congestion window was reduced; not again before SND.UNA gets here (RFC 3168 §6.1.2).
         self.cwr_until = iss
-        self.rack = Rack()
-        self.tlp = TailProbe()
-        self.frto = Frto()
-        self.undo = Undo()
+        self.rack, self.tlp, self.frto, self.undo = _IDLE
         # When on_reorder_timeout() is due, or NEVER.
         self.reorder_at = NEVER
         # Whether a silent peer is sent a tail loss probe before the RTO. Only for one with SACK:
@@ -117,6 +117,14 @@ class LossDetector:
             self.reorder_at = NEVER
         return flags
 
+    def _wake(self) -> None:
+        """Something is not as usual. From the first time on the parts are our own."""
+        if self.rack is _IDLE[0]:
+            self.rack = Rack()
+            self.tlp = TailProbe()
+            self.frto = Frto()
+            self.undo = Undo()
+
     @property
     def settled(self) -> bool:
         """Whether an ACK that comes while nothing is in flight can be passed over."""
@@ -124,6 +132,7 @@ class LossDetector:
 
     def on_rto(self, flight: Flight, rtt: RttEstimator, now: int, mss: int, sack: bool) -> int:
         """Process a retransmission time-out. Returns flags."""
+        self._wake()
         flags = MARKED_LOST
         una = flight.una
         again = una == self._timeout_una
@@ -165,6 +174,7 @@ class LossDetector:
 
     def on_reorder_timeout(self, flight: Flight, rtt: RttEstimator, now: int, mss: int) -> int:
         """Process the expiry of the reordering timer. Returns flags."""
+        self._wake()
         # RFC 8985 §6.2 step 5: RACK_detect_loss_and_arm_timer()
         if not self._detect(flight, rtt, now, mss):
             return EXAMINED
@@ -190,6 +200,7 @@ class LossDetector:
 
     def probe_sent(self, nxt: int, is_retrans: bool) -> None:
         """A tail loss probe goes out; `nxt` is SND.NXT with it."""
+        self._wake()
         self.tlp.sent(nxt, is_retrans)
         self.may_probe = False
         self.watch = True
@@ -200,6 +211,7 @@ class LossDetector:
         self, flight: Flight, sample: AckSample, rtt: RttEstimator, mss: int, sack: bool
     ) -> int:
         """What on_ack() does when something is lost, SACKed, or watched for."""
+        self._wake()
         sample.in_recovery = self.state == RECOVERY
         if sample.acked and self.state == OPEN:
             self.dup_acks = 0

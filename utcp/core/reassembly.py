@@ -241,6 +241,10 @@ class Reassembly:
         return sum(max(0, min(b, top) - a) for a, b in gaps)
 
 
+NOTHING_HELD: Final = Reassembly(0, 0)
+"""What all connections share to which nothing has come out of order yet. Nothing is put in."""
+
+
 def _copy(data: list[bytes | memoryview] | bytes | memoryview) -> bytes:
     """The data in one object that nothing else writes to."""
     if type(data) is bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from utcp.core.autotune import ReceiveTuner, initial
-from utcp.core.reassembly import Reassembly
+from utcp.core.reassembly import NOTHING_HELD, Reassembly
 from utcp.core.recv_buffer import RecvBuffer
 from utcp.core.timers import NEVER
 
@@ -33,6 +33,7 @@ class Receiver:
     __slots__ = (
         "_hole_seq",
         "_hole_ts",
+        "_max_held",
         "ack_now",
         "adv_mss",
         "buffer",
@@ -70,7 +71,9 @@ class Receiver:
         self._hole_seq = 0
         self.buffer = RecvBuffer()
         self.tuner = ReceiveTuner()
-        self.reassembly = Reassembly(max_bytes=capacity, max_ranges=_MAX_RANGES)
+        # Most connections never have any other. To fill it, see `holding`.
+        self.reassembly = NOTHING_HELD
+        self._max_held = capacity
 
     def start(self, irs: int) -> None:
         """The peer's initial sequence number is known."""
@@ -144,7 +147,7 @@ class Receiver:
         rcv_nxt = self.rcv_nxt
         if seq < rcv_nxt:
             # RFC 2883 §4: report what came twice.
-            self.reassembly.duplicate(seq, min(end, rcv_nxt))
+            self.holding().duplicate(seq, min(end, rcv_nxt))
             self.ack_now = True
             if end <= rcv_nxt:
                 return 0
@@ -161,10 +164,11 @@ class Receiver:
         if seq > rcv_nxt:
             # RFC 9293 §3.10.7.4 step 1 (SHLD-31): held for later.
             self.ack_now = True
-            if not self.reassembly.starts:
+            held = self.holding()
+            if not held.starts:
                 self._hole_ts = self.ts_recent
                 self._hole_seq = rcv_nxt
-            self.reassembly.insert(seq, end, data)
+            held.insert(seq, end, data)
             return 0
         held = self.reassembly
         if held.starts:
@@ -196,6 +200,12 @@ class Receiver:
             self.rcv_mss = first if first < self.adv_mss else self.adv_mss
         self.buffer.extend(views, nbytes, True)
         self.rcv_nxt += nbytes
+
+    def holding(self) -> Reassembly:
+        """`reassembly`, for who puts something in: from the first time on it is our own."""
+        if self.reassembly is NOTHING_HELD:
+            self.reassembly = Reassembly(max_bytes=self._max_held, max_ranges=_MAX_RANGES)
+        return self.reassembly
 
     # -- window and acknowledgment ------------------------------------------------------------
 

@@ -8,6 +8,7 @@ the same however much is in flight.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from typing import Final
 
 
 class Scoreboard:
@@ -66,3 +67,7 @@ class Scoreboard:
         if i < len(self.starts):
             top = min(top, self.starts[i])
         return (seq, top) if seq < top else (-1, -1)
+
+
+NONE_SACKED: Final = Scoreboard()
+"""What all flights share of which nothing was SACKed yet. Nothing is put in."""

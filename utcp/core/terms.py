@@ -8,6 +8,7 @@ from __future__ import annotations
 from utcp.config import Config
 from utcp.core import cc
 from utcp.core.receiver import window_scale
+from utcp.core.segment import TIMESTAMPS_SIZE
 
 
 class Terms:
@@ -20,6 +21,7 @@ class Terms:
         "keepalive_idle_ns",
         "keepalive_interval_ns",
         "mtu_raise_ns",
+        "options_size",
         "rto_initial_ns",
         "rto_max_ns",
         "rto_min_ns",
@@ -40,5 +42,7 @@ class Terms:
         self.keepalive_interval_ns = ns("keepalive_interval")
         self.control = cc.find(config.congestion_control)
         """A class: every connection has one of its own."""
+        self.options_size = TIMESTAMPS_SIZE if config.timestamps else 0
+        """Bytes of options that we would like every segment to have."""
         self.wscale = window_scale(config.recv_buffer) if config.window_scaling else 0
         """The shift that our SYN offers (RFC 7323 §2.2)."""

@@ -96,7 +96,7 @@ class CongestionControl:
         self.ssthresh = INFINITE_SSTHRESH
         # Bytes per second; 0 leaves it to the pacer to spread `cwnd` over a round trip.
         self.pacing_rate = 0
-        self.hystart = HyStart()
+        self.hystart: HyStart | None = None  # made when the window is used for the first time
         # What the last reduction did away with; nothing to undo if the first one is 0.
         self._undo_cwnd = 0
         self._undo_ssthresh = 0
@@ -157,10 +157,11 @@ class CongestionControl:
         cwnd = self.cwnd
         if self.ssthresh == INFINITE_SSTHRESH:
             # RFC 9406 §4.3: HyStart++ for the initial slow start only; later ones know ssthresh.
-            self.cwnd = cwnd + self.hystart.on_ack(
-                sample.una, sample.snd_nxt, sample.rtt_ns, counted
-            )
-            if self.hystart.done:
+            hystart = self.hystart
+            if hystart is None:
+                hystart = self.hystart = HyStart()
+            self.cwnd = cwnd + hystart.on_ack(sample.una, sample.snd_nxt, sample.rtt_ns, counted)
+            if hystart.done:
                 # RFC 9406 §4.2: enter congestion avoidance.
                 self.ssthresh = self.cwnd
             return 0
