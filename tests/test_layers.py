@@ -44,7 +44,7 @@ CORE: Final = (
     "handshake icmp recovery",
     "burst calm",
     "ack bulk message output sender timeouts",
-    "arrival connection",
+    "arrival connection farewell",
     "cookies fastpath",
     "table",
     "endpoint",

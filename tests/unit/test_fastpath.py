@@ -12,7 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utcp.config import Config
-from utcp.core import Connection, Endpoint, State, ack, bulk, calm, fastpath, message, train
+from utcp.core import (
+    Connection,
+    Endpoint,
+    Reason,
+    State,
+    ack,
+    bulk,
+    calm,
+    farewell,
+    fastpath,
+    message,
+    train,
+)
 from utcp.core.events import READABLE
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
 from utcp.core.timers import PTO
@@ -104,6 +116,7 @@ class Side:
             stack.enter_context(unpredicted)
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
             stack.enter_context(patch.object(calm, "receive", lambda *_: False))
+            stack.enter_context(patch.object(farewell, "receive", lambda *_: False))
             stack.enter_context(patch.object(message, "send", lambda *_: b""))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
@@ -137,17 +150,21 @@ class Side:
     def picture(self) -> tuple[object, ...]:
         """All there is to know, but what is only looked at while one ACK is processed."""
         conn, snd, rcv = self.conn, self.conn.snd, self.conn.rcv
-        return (
-            conn.state, conn.reason, conn.at_eof, conn.segs_in, conn.last_heard_at,
-            conn.keepalive_probes, conn.queued, tuple(conn.timers.at), conn.info(),
-            snd.snd_una, snd.snd_nxt, snd.snd_wnd, snd.snd_wl1, snd.snd_wl2, snd.max_snd_wnd,
-            snd.retries, snd.probes, snd.probe_unarmed,
-            snd.cwnd_limited, snd.cwr_pending, snd.buffer.start, snd.buffer.end,
-            snd.last_sent_at, snd.progress_at, snd.small_end, snd.override, snd.cc.cwnd,
-            snd.cc.ssthresh, snd.rtt.srtt_ns, snd.rtt.rto_ns, snd.rtt.min_rtt_ns,
-            snd.flight.una, snd.flight.nxt, len(snd.flight) > 0, conn.acks.unanswered,
-            conn.bytes_sent, conn.segs_out,
+        # What the path was like nobody asks any more when both sides have closed.
+        path = () if conn.reason is Reason.CLOSED else (
+            conn.last_heard_at, conn.keepalive_probes, conn.info(),
+            snd.snd_wnd, snd.snd_wl1, snd.snd_wl2, snd.max_snd_wnd, snd.retries, snd.probes,
+            snd.probe_unarmed,
+            snd.cwnd_limited, snd.cwr_pending, snd.progress_at, snd.cc.cwnd, snd.cc.ssthresh,
+            snd.rtt.srtt_ns, snd.rtt.rto_ns, snd.rtt.min_rtt_ns,
+            snd.flight.una, snd.flight.nxt, len(snd.flight) > 0,
             snd.flight.pipe, snd.flight.lost_bytes, snd.loss.state, snd.loss.dup_acks,
+        )  # fmt: skip
+        return (
+            path, conn.state, conn.reason, conn.at_eof, conn.segs_in, conn.queued,
+            tuple(conn.timers.at), snd.snd_una, snd.snd_nxt, snd.buffer.end - snd.buffer.start,
+            snd.last_sent_at, snd.small_end, snd.override, conn.acks.unanswered,
+            conn.bytes_sent, conn.segs_out, self.endpoint.time_wait_count,
             rcv.rcv_nxt, rcv.rcv_adv, rcv.rcv_mss, rcv.last_ack_sent, rcv.fin_seq, rcv.ack_now,
             rcv.ece, rcv.ts_recent, rcv.ts_recent_at, rcv.total, rcv.buffer.size,
             tuple(rcv.reassembly.starts), tuple(rcv.reassembly.ends),
@@ -213,6 +230,30 @@ MESSAGES = st.builds(
     close=st.just(False),
     option=st.just(""),
 )
+# What ends a connection, in whatever order.
+FAREWELLS = st.builds(
+    Step,
+    segments=st.lists(
+        st.tuples(
+            st.sampled_from([ACK, ACK, ACK | FIN, ACK | FIN, ACK | FIN | PSH, ACK | FIN | ECE]),
+            st.sampled_from([0] * 6 + [-1, 1, MSS]),
+            st.sampled_from([0] * 12 + [1, 50]),
+            st.sampled_from([0] * 6 + [-2, -2, 1, 2]),
+            st.sampled_from([1000] * 4 + [0, 999]),
+            st.sampled_from([0, 0, 1, 5, -3, -3]),
+            st.sampled_from([0] * 12 + [1, 2, 3]),
+        ),
+        min_size=1,
+        max_size=2,
+    ),
+    ecn=st.sampled_from([0, 0, 2, 3]),
+    wait_ms=st.sampled_from([0, 0, 0, 1, 40, 3000]),
+    write=st.sampled_from([0, 0, 1, 50, 300, 3000]),
+    answer=st.sampled_from([0, 0, 50, 300, 3000]),
+    read=st.sampled_from([-1] * 6 + [0, 30]),
+    close=st.booleans(),
+    option=st.sampled_from([""] * 12 + ["cork", "impatient", "watch", "probe"]),
+)
 
 
 def buffers_of(side: Side, step: Step, ts_val: int) -> list[tuple[bytes, int]]:
@@ -268,6 +309,26 @@ def test_the_same_as_step_by_step(
 ) -> None:
     fast = Side(True, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive, messages=messages)
     slow = Side(False, ecn=ecn, sack=sack, pacing=pacing, keepalive=keepalive)
+    compare(fast, slow, steps)
+
+
+@settings(max_examples=500)
+@given(
+    steps=st.lists(MESSAGES | STEPS, max_size=2),
+    farewells=st.lists(FAREWELLS, min_size=1, max_size=4),
+    ecn=st.booleans(),
+    sack=st.booleans(),
+)
+def test_the_end_is_the_same_as_step_by_step(
+    steps: list[Step], farewells: list[Step], ecn: bool, sack: bool
+) -> None:
+    fast = Side(True, ecn=ecn, sack=sack)
+    slow = Side(False, ecn=ecn, sack=sack)
+    compare(fast, slow, steps + farewells)
+
+
+def compare(fast: Side, slow: Side, steps: list[Step]) -> None:
+    """Take both through the steps."""
     ts_val = 10
     for step in steps:
         for side in (fast, slow):

@@ -19,6 +19,7 @@ from utcp.core.segment import (
     HEADER_SIZE,
     PSH,
     RST,
+    TIMESTAMPS_SIZE,
     TIMESTAMPS_WORD,
 )
 from utcp.core.seq import MASK32
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 _HEAD: Final = Struct(">HH")
 _HEAD_SEQ: Final = Struct(">HHI")
 _PACK_SEQ: Final = Struct(">I").pack
+# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
+# both timestamps.
+_STAMPED: Final = Struct(">HHIIIII")
 # Acknowledgment; the word that opens the timestamps option; both timestamps.
 _ACK_TIMESTAMPS: Final = Struct(">IIII")
 _WORD: Final = 0x5000 | ACK
 _OPTIONS_SHIFT: Final = 10
+_MS: Final = 1_000_000
 _LARGE: Final = 4096
 """Payload from which the kernel gathers segments at less cost than it takes to join them."""
 
@@ -253,10 +258,21 @@ def ack(conn: Connection, now: int, seq: int) -> Transmit:
 def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
     """A segment without data; `word` is its beginning without the size of the options."""
     rcv = conn.rcv
-    tail = _tail(conn, now)
-    word += len(tail) - 4 << _OPTIONS_SHIFT
     if rcv.ece:
         word |= ECE
+    held = rcv.reassembly
+    if conn.ts_ok and not (held.starts or held.duplicated):
+        return _STAMPED.pack(
+            word + (TIMESTAMPS_SIZE << _OPTIONS_SHIFT),
+            rcv.offer_window(),
+            seq & MASK32,
+            rcv.rcv_nxt & MASK32,
+            TIMESTAMPS_WORD,
+            now // _MS + conn.ts_offset & MASK32,
+            rcv.ts_recent,
+        )
+    tail = _tail(conn, now)
+    word += len(tail) - 4 << _OPTIONS_SHIFT
     return _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
 
 

@@ -133,7 +133,6 @@ class Connection:
         self.pmtu = PathMtu(path_mtu, ipv6, terms.mtu_raise_ns)
         mss = mss_for(path_mtu, ipv6, config)
         rtt = RttEstimator(terms.rto_initial_ns, terms.rto_min_ns, terms.rto_max_ns)
-        # As large as segments will be, unless the peer says otherwise.
         control = terms.control(mss - terms.options_size, config.initial_window)
         pacing = config.pacing and path_mtu < LOOPBACK_MTU
         self.snd = Sender(iss, mss, rtt, control, agenda.sample, config.nodelay, pacing)

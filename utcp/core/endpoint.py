@@ -425,9 +425,10 @@ class Endpoint(Table):
         at = self._deadlines.next()
         if self._memory.look_at < at:
             at = self._memory.look_at
-        for old in self._time_waits.records.values():
-            return min(at, old.expires_at)
-        return at
+        records = self._time_waits.records
+        if not records:
+            return at
+        return min(at, next(iter(records.values())).expires_at)
 
     def overdue(self, now: int) -> bool:
         """Whether a deadline has come, so that `handle_timeout` has something to do. What

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, calm, train, tuning
+from utcp.core import arrival, calm, farewell, train, tuning
 from utcp.core.events import READABLE
 from utcp.core.segment import (
     NOT_OURS,
@@ -50,7 +50,8 @@ def receive(
         if conn.predict and end - pos >= STAMPED_SIZE:
             done = _run(conn, now, buf, pos, end, length, stride)
         if done == pos:
-            _segment(conn, now, buf, pos, end, ce, seg)
+            if end - pos != STAMPED_SIZE or ce or not farewell.receive(conn, now, buf, pos):
+                _segment(conn, now, buf, pos, end, ce, seg)
             done = end
         elif ce and conn.ecn_ok:
             # RFC 3168 §6.1.3: echo from now on, and at once.

@@ -115,13 +115,11 @@ class Sender:
         """Work out the effective send MSS (RFC 9293 §3.7.1, MUST-16)."""
         options = TIMESTAMPS_SIZE if timestamps else 0
         mss = (self.path_mss if self.path_mss < self.peer_mss else self.peer_mss) - options
-        if mss < MIN_MSS:
-            mss = MIN_MSS
-        self.mss = mss
-        self.smss = mss + options
-        if mss != self.cc.mss:
-            self.cc.set_mss(mss)
-        self.flight.least_piece = (mss if mss < _LARGE_MSS else _LARGE_MSS) >> 1
+        self.mss = max(mss, MIN_MSS)
+        self.smss = self.mss + options
+        if self.mss != self.cc.mss:
+            self.cc.set_mss(self.mss)
+        self.flight.least_piece = min(self.mss, _LARGE_MSS) >> 1
 
     def update_window(self, seq: int, ack: int, wnd: int) -> None:
         """RFC 9293 §3.10.7.4 step 5: take over the window unless the segment is an old one."""

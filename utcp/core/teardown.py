@@ -18,6 +18,7 @@ from utcp.core.state import (
     TIME_WAIT,
     Reason,
 )
+from utcp.core.timers import NEVER
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -123,9 +124,12 @@ def fin_received(conn: Connection) -> None:
     """RFC 9293 §3.10.7.4 step 8: the peer's FIN is next in order."""
     rcv = conn.rcv
     rcv.rcv_nxt += 1
-    rcv.rcv_adv = max(rcv.rcv_adv, rcv.rcv_nxt)
+    if rcv.rcv_adv < rcv.rcv_nxt:
+        rcv.rcv_adv = rcv.rcv_nxt
     rcv.ack_now = True
     rcv.reassembly.clear()
+    # No more text, so no more room for it.
+    rcv.tuner.due_at = NEVER
     conn.signal(events.EOF)
     conn.touch()
     state = conn.state

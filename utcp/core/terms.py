@@ -43,6 +43,6 @@ class Terms:
         self.control = cc.find(config.congestion_control)
         """A class: every connection has one of its own."""
         self.options_size = TIMESTAMPS_SIZE if config.timestamps else 0
-        """Bytes of options that we would like every segment to have."""
+        """Bytes of options that each segment will have, unless the peer does not agree."""
         self.wscale = window_scale(config.recv_buffer) if config.window_scaling else 0
         """The shift that our SYN offers (RFC 7323 §2.2)."""
