@@ -14,11 +14,12 @@ __all__ = ["Info", "check_proto", "interleave", "resolve", "resolve_local"]
 
 Info = tuple[int, Any]
 """Address family, and a numeric socket address of it."""
+_PROTOCOLS: Final = frozenset((socket.IPPROTO_TCP, socket.IPPROTO_UDP))
 
 
 def check_proto(proto: int) -> None:
     """Raise ValueError for a protocol that this is not."""
-    if proto not in {0, socket.IPPROTO_TCP, socket.IPPROTO_UDP}:
+    if proto and proto not in _PROTOCOLS:
         raise ValueError(f"proto {proto} makes no sense here: this is TCP, carried in UDP")
 
 
@@ -72,7 +73,7 @@ def _literal(host: str | bytes | None, port: Any, family: int) -> Info | None:
         return None
     if port is None or port in {"", b""}:
         port = 0
-    if not isinstance(port, int | str | bytes):
+    if type(port) is not int and not isinstance(port, int | str | bytes):
         return None
     # What number an interface has can change.
     return _numeric(host, port, family) if "%" in host else _known(host, port, family)
