@@ -218,6 +218,34 @@ class TestPathMtu:
         assert connected.path_mtu(()) > 60_000
         assert bound.path_mtu(connected.sockname) == connected.path_mtu(())
 
+    @pytest.mark.skipif(not LINUX, reason="elsewhere the system may not tell")
+    def test_is_asked_once_a_second(
+        self, open_: Opener, host: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bound = open_(local_addr=(host, 0))
+        peers = [open_(local_addr=(host, 0)).sockname for _ in range(2)]
+        asked: list[object] = []
+        connect = bound._connect_helper
+
+        def connect_helper(sock: UdpSocket, remote: tuple[object, ...]) -> socket.socket:
+            asked.append(remote)
+            return connect(remote)
+
+        monkeypatch.setattr(UdpSocket, "_connect_helper", connect_helper)
+        now = 1.0
+        monkeypatch.setattr("utcp.udp.base.monotonic", lambda: now)
+        found = [bound.path_mtu(peer) for peer in peers]
+        assert asked == peers[:1]
+        now = 2.0
+        found.append(bound.path_mtu(peers[1]))
+        assert asked == peers
+        # What the kernel refuses to send it knows better now.
+        size = found[0]
+        assert bound.send(peers[1], bytes(size), size, 0) == TOO_BIG
+        assert len(asked) == 3
+        assert bound.errors()[0].mtu == size
+        assert found == [size] * 3
+
     def test_no_route(self, open_: Opener, implementation: Kind, host: str) -> None:
         sock, away = unreachable(open_, implementation, host)
         assert sock.path_mtu(away) == DEFAULT_MTU

@@ -5,11 +5,12 @@
       calm         nothing unusual: the shortest way  send_buffer  views by sequence number, no copy
       fastpath     cut the train; ESTABLISHED and     sender       how much: windows, small segments
                    in order -> one run                output       resend first, then new; headers
-                   anything else -> segment, arrival  flight       one record for the burst
-      ack          window -> flight -> rtt -> loss    message      the same, for a single segment
-                   -> cc                              bulk         the same, for whole segments
-      receiver     reassembly -> recv_buffer          endpoint     poll_transmit
-      endpoint     poll_ready                       datagrams out
+      farewell     a bare FIN, and the ACK of ours    flight       one record for the burst
+      arrival      anything else, step by step        message      the same, for a single segment
+      ack          window -> flight -> rtt -> loss    bulk         the same, for whole segments
+                   -> cc                              endpoint     poll_transmit
+      receiver     reassembly -> recv_buffer        datagrams out
+      endpoint     poll_ready
     application read
 
     timers         every deadline of a connection in one table; `timeouts` acts on them; the

@@ -19,6 +19,7 @@ from utcp.core.segment import (
     HEADER_SIZE,
     PSH,
     RST,
+    STAMPED,
     TIMESTAMPS_SIZE,
     TIMESTAMPS_WORD,
 )
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 _HEAD: Final = Struct(">HH")
 _HEAD_SEQ: Final = Struct(">HHI")
 _PACK_SEQ: Final = Struct(">I").pack
-# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
-# both timestamps.
-_STAMPED: Final = Struct(">HHIIIII")
 # Acknowledgment; the word that opens the timestamps option; both timestamps.
 _ACK_TIMESTAMPS: Final = Struct(">IIII")
 _WORD: Final = 0x5000 | ACK
@@ -262,7 +260,7 @@ def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
         word |= ECE
     held = rcv.reassembly
     if conn.ts_ok and not (held.starts or held.duplicated):
-        return _STAMPED.pack(
+        return STAMPED.pack(
             word + (TIMESTAMPS_SIZE << _OPTIONS_SHIFT),
             rcv.offer_window(),
             seq & MASK32,

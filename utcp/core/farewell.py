@@ -7,21 +7,18 @@ either of them the connection may be over, and then nobody asks any more what th
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
 from utcp.core import teardown
-from utcp.core.segment import FIN, PSH, STAMPED_WORD, TIMESTAMPS_WORD
+from utcp.core.segment import FIN, PSH, STAMPED, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.state import CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
-# both timestamps.
-_UNPACK: Final = Struct(">HHIIIII").unpack_from
+_UNPACK: Final = STAMPED.unpack_from
 _WORD: Final = STAMPED_WORD | PSH | FIN
 _HALF: Final = 0x8000_0000
 # Where a FIN can be news, and where an ACK can be that of our FIN.

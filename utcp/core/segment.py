@@ -43,6 +43,9 @@ STAMPED_SIZE: Final = HEADER_SIZE + TIMESTAMPS_SIZE
 """Bytes of its header."""
 STAMPED_WORD: Final = 0x5000 + (TIMESTAMPS_SIZE << 10) | ACK
 """Its first two bytes."""
+STAMPED: Final = Struct(">HHIIIII")
+"""All of it: offset and flags; window; sequence; acknowledgment; `TIMESTAMPS_WORD`; both
+timestamps."""
 
 _MSS: Final = Struct(">BBH")
 _TIMESTAMPS: Final = Struct(">III")

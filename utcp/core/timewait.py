@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from utcp.config import Config
 from utcp.core import segment
-from utcp.core.segment import ACK, FIN, RST, SYN, Segment
+from utcp.core.segment import (
+    ACK,
+    FIN,
+    RST,
+    STAMPED,
+    STAMPED_WORD,
+    SYN,
+    TIMESTAMPS_WORD,
+    Segment,
+)
 from utcp.core.seq import MASK32, unwrap
 from utcp.core.timers import NEVER
 from utcp.stats import Counters
@@ -78,10 +87,12 @@ class TimeWait:
         """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>"""
         self.last_sent_at = now
         snd_nxt32, rcv_nxt32, ts_recent, ts_offset, window, ts_ok = _NUMBERS.unpack(self._numbers)
-        options = b""
-        if ts_ok:
-            options = segment.timestamps_option(now // _MS + ts_offset & MASK32, ts_recent)
-        return segment.build(ACK, window, snd_nxt32, rcv_nxt32, options)
+        if not ts_ok:
+            return segment.build(ACK, window, snd_nxt32, rcv_nxt32)
+        ts_val = now // _MS + ts_offset & MASK32
+        return STAMPED.pack(
+            STAMPED_WORD, window, snd_nxt32, rcv_nxt32, TIMESTAMPS_WORD, ts_val, ts_recent
+        )
 
     def segment_arrives(
         self, now: int, seg: Segment, *, listening: bool, timestamps: bool, interval_ns: int

@@ -20,6 +20,7 @@ import socket
 import sys
 from collections.abc import Hashable
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ PENDING_ERRORS: Final = HARD_ERRORS | {
 _MISUSE: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EDESTADDRREQ})
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _LINK_LOCAL: Final = b"\xfe\x80"
+_MTU_LIFE: Final = 1.0  # seconds for which a path MTU is believed without asking again
+NO_MTU: Final = (None, 0.0, 0)  # ask again
 _MAX_PENDING: Final = 64  # reports kept for a caller who does not ask for them
 
 Data: TypeAlias = bytes | bytearray | memoryview
@@ -144,6 +147,7 @@ class UdpSocket:
         "_dual",
         "_helper",
         "_kept",
+        "_mtu",
         "_pending",
         "_sock",
         "addr",
@@ -195,6 +199,8 @@ class UdpSocket:
         self._sock = sock
         self._helper: socket.socket | None = None
         self._pending: list[ErrorReport] = []
+        # Of the host asked about last: its name, until when to believe the path MTU, and that.
+        self._mtu: tuple[Any, float, int] = NO_MTU
         self.family = sock.family
         self.sockname = sock.getsockname()
         try:
@@ -326,7 +332,8 @@ class UdpSocket:
     def path_mtu(self, addr: Address) -> int:
         """Return the kernel's path MTU to `addr` in bytes, IP header included.
 
-        DEFAULT_MTU if the platform does not tell or there is no route. Takes some microseconds.
+        DEFAULT_MTU if the platform does not tell or there is no route. Takes some microseconds, for
+        the same host as the last time at most once a second, unless an error has said more since.
         """
         options = _MTU_OPTIONS.get(sys.platform)
         if options is None:
@@ -339,6 +346,15 @@ class UdpSocket:
             except OSError:
                 pass  # the helper knows
         remote = self.remote(addr)
+        name_of_host = (remote[0], remote[3:])  # without port and flow
+        now = monotonic()
+        host, until, mtu = self._mtu
+        if host != name_of_host or now >= until:
+            mtu = self._ask_mtu(remote, level, name)
+            self._mtu = name_of_host, now + _MTU_LIFE, mtu
+        return mtu
+
+    def _ask_mtu(self, remote: tuple[Any, ...], level: int, name: int) -> int:
         for _ in range(2):
             # The second try is with a new helper: a used one is tied to a source address that
             # may be unable to reach this peer.
@@ -444,6 +460,7 @@ class UdpSocket:
             return WOULD_BLOCK
         self.last_errno = code
         if code == errno.EMSGSIZE:
+            self._mtu = NO_MTU
             target = self.peername or addr
             self._report(ErrorReport(target, False, self.path_mtu(target), b""))
             return TOO_BIG

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from utcp.udp.base import (
     HARD_ERRORS,
+    NO_MTU,
     SENT,
     WOULD_BLOCK,
     Address,
@@ -222,6 +223,8 @@ class LinuxUdpSocket(UdpSocket):
             report = self._read_error(quoted, ancillary, remote)
             if report is not None:
                 reports.append(report)
+                if report.mtu:
+                    self._mtu = NO_MTU
         self.has_errors = True
         return reports
 
