@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from utcp.config import Config
 from utcp.core import (
+    NEVER,
     Connection,
     Endpoint,
     Reason,
@@ -374,6 +375,15 @@ def test_text_does_not_run_over_a_fin_that_came_early() -> None:
             side.arrive(data, len(data), 0)
         assert side.conn.readable == 150
         assert side.conn.state is State.CLOSE_WAIT
+
+
+def test_no_window_is_fitted_to_the_path_behind_a_fin() -> None:
+    for side in (Side(True, ecn=False, sack=False), Side(False, ecn=False, sack=False)):
+        assert side.conn.rcv.tuner.due_at != NEVER
+        data = segment(side.conn.snd.iss, ACK | FIN, 1, 1, 0)
+        side.arrive(data, len(data), 0)
+        assert side.conn.state is State.CLOSE_WAIT
+        assert side.conn.rcv.tuner.due_at == NEVER
 
 
 def test_trains_are_taken_as_one() -> None:
