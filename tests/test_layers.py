@@ -35,7 +35,7 @@ CORE: Final = (
     "events prr sample seq state timers transmit",
     "segment",
     "ackdelay admission autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer "
-    "records rtt scoreboard secrets status train",
+    "records rtt scoreboard secrets sharing status train",
     "flight memory receiver resets send_buffer teardown timewait tlp",
     "terms",
     "agenda rack undo",

@@ -14,6 +14,7 @@ from utcp.core.resets import Resets
 from utcp.core.sample import AckSample
 from utcp.core.secrets import Secrets
 from utcp.core.segment import Segment
+from utcp.core.sharing import Sharing
 from utcp.core.state import Reason
 from utcp.core.teardown import finish
 from utcp.core.terms import Terms
@@ -46,6 +47,7 @@ class Agenda:
         "replies",
         "resets",
         "sample",
+        "sharing",
         "terms",
         "to_send",
     )
@@ -64,6 +66,7 @@ class Agenda:
         self.admission = Admission(config, counters, host_of)
         self.memory = Memory(config.max_buffered)
         self.deadlines = Deadlines()
+        self.sharing = Sharing()
         self.backlog = 0
         # They process one ACK at a time.
         self.sample = AckSample()

@@ -161,6 +161,7 @@ class Table:
             conn.rcv.buffer.settle()
         agenda.admission.orphans.pop(conn, None)
         self._memory.forget(conn)
+        agenda.sharing.forget(conn)
         if conn.passive and not conn.silent:
             agenda.admission.leave(addr)
         self._time_waits.over(now, addr, silent=conn.silent)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _FAST_RTT_NS: Final = 1_000_000
+# More than this is not read yet when it comes: then it is no message.
+_BULK: Final = 32 << 10
+# How often it is seen then who is there besides.
+_BULK_INTERVAL_NS: Final = 10_000_000
 _MOST_ECHO_MS: Final = 10_000
 # Where all of a window stands in the socket's buffer, more than this does not make it faster, but
 # slower, for it falls out of the processor's caches; and it is what other connections on the
@@ -24,6 +28,8 @@ def start(conn: Connection, now: int) -> None:
     rcv.tuner.start(now, conn.snd.rtt.min_rtt_ns, conn.snd.mss)
     fast = _fast(conn)
     most = _most(conn, fast)
+    if fast:
+        most = min(most, conn.agenda.sharing.part(now, conn.burst_capacity))
     # What the UDP socket's buffer allows is little and held anyway: no need to grow into it.
     if fast or most < rcv.capacity:
         rcv.capacity = most
@@ -39,9 +45,24 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
     elif conn.snd.rtt.srtt_ns:
         rcv.tuner.note_rtt(conn.snd.rtt.srtt_ns)
     taken = rcv.total - rcv.buffer.size
-    rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, _most(conn, _fast(conn)), rcv.rcv_mss)
+    fast = _fast(conn)
+    most = _most(conn, fast)
+    rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, most, rcv.rcv_mss)
+    if fast:
+        _share(conn, now, most)
     if conn.agenda.memory.pressed:
         conn.agenda.memory.squeeze(conn)
+
+
+def _share(conn: Connection, now: int, most: int) -> None:
+    """Give the connection, which alone would have `most`, its part of the socket's buffer."""
+    rcv = conn.rcv
+    sharing = conn.agenda.sharing
+    if rcv.buffer.size >= _BULK:
+        sharing.note(conn, now)
+        rcv.tuner.due_at = now + _BULK_INTERVAL_NS
+    # RFC 9293 §3.8.6 (SHLD-14): what was promised before stands, and is used up first.
+    rcv.capacity = min(most, sharing.part(now, conn.burst_capacity))
 
 
 def _most(conn: Connection, fast: bool) -> int:
