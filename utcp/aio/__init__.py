@@ -1,6 +1,7 @@
 """TCP over UDP for asyncio: the only room with an event loop. It knows nothing of TCP's arithmetic.
 
-    driver      one UDP socket, its Endpoint and the loop: datagrams in, datagrams out, one timer
+    driver      one UDP socket, its Endpoint and the loop: datagrams in, one timer, whose is what
+    outlet      the half of a driver that sends
     transport   asyncio.Transport on one connection: callbacks, backpressure, half-close, the end
     ending      the half of a transport without data: close, abort, connection_lost
     facade      what get_extra_info("socket") gives: looks like a TCP socket

@@ -13,11 +13,10 @@ is one here, too. `tests/unit/test_fastpath.py` compares them, and with the long
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import train, tuning
-from utcp.core.segment import PSH, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
+from utcp.core.segment import PSH, STAMPED, STAMPED_SIZE, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import CORK, KEEPALIVE, NEVER, PERSIST, PTO, RTO, USER
 
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
     from utcp.core.receiver import Receiver
 
-# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
-# both timestamps.
-_UNPACK: Final = Struct(">HHIIIII").unpack_from
+_UNPACK: Final = STAMPED.unpack_from
 _WORD: Final = STAMPED_WORD | PSH
 _HALF: Final = 0x8000_0000
 

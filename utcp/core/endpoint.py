@@ -173,8 +173,13 @@ class Endpoint(Table):
         counters.datagrams_in += 1
         view = buf if type(buf) is memoryview else memoryview(buf)
         conn = self._connections.get(addr)
-        short = conn is not None and conn.calm and length > STAMPED_SIZE and ecn != _CE
-        if conn is not None and short and calm.receive(conn, now, view, length, stride):
+        if (
+            conn is not None
+            and conn.calm
+            and length > STAMPED_SIZE
+            and ecn != _CE
+            and calm.receive(conn, now, view, length, stride)
+        ):
             self.unsettled[conn] = None
             conn.signal(READABLE)
             return
@@ -374,20 +379,13 @@ class Endpoint(Table):
         """What `poll_transmit` would return, if that is one message of `conn`, to be sent with its
         `data_tos`, and all; then `poll_timeout` is not before `conn.heap_at` and what it was. If it
         is not that simple nothing is done: b"", call `poll_transmit`."""
-        agenda = self._agenda
-        queue = agenda.to_send
         snd = conn.snd
         nxt = snd.snd_nxt
-        if (
-            not conn.queued
-            or len(queue) != 1
-            or snd.buffer.end <= nxt
-            or snd.snd_una != nxt
-            or not conn.predict
-            or agenda.bursts
-            or agenda.replies
-            or self._memory.look_at != NEVER
-        ):
+        if snd.buffer.end <= nxt or snd.snd_una != nxt or not (conn.predict and conn.queued):
+            return b""
+        agenda = self._agenda
+        queue = agenda.to_send
+        if len(queue) > 1 or agenda.bursts or agenda.replies or self._memory.look_at != NEVER:
             return b""
         data = message.send(conn, now)
         if data:

@@ -10,7 +10,6 @@ goes to `arrival`, segment by segment.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
@@ -20,6 +19,7 @@ from utcp.core.segment import (
     NOT_OURS,
     OK,
     PSH,
+    STAMPED,
     STAMPED_SIZE,
     STAMPED_WORD,
     TIMESTAMPS_WORD,
@@ -30,9 +30,7 @@ from utcp.core.seq import MASK32
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-# Offset and flags; window; sequence; acknowledgment; the word that opens the timestamps option;
-# both timestamps.
-_UNPACK: Final = Struct(">HHIIIII").unpack_from
+_UNPACK: Final = STAMPED.unpack_from
 _WORD: Final = STAMPED_WORD | PSH
 _HALF: Final = 0x8000_0000
 

@@ -7,11 +7,10 @@ every step of `output.poll` without leaving a trace, so it is made here at once,
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import calm
-from utcp.core.segment import PSH, STAMPED_WORD, TIMESTAMPS_WORD
+from utcp.core.segment import PSH, STAMPED, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import DELAYED_ACK, NEVER, PTO, RTO, USER
 from utcp.core.tlp import pto_ns
@@ -19,9 +18,7 @@ from utcp.core.tlp import pto_ns
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-# Offset and flags, window; sequence; acknowledgment and the word that opens the timestamps
-# option; both timestamps.
-_PACK: Final = Struct(">HHIIIII").pack
+_PACK: Final = STAMPED.pack
 _WORD: Final = STAMPED_WORD | PSH
 _MS: Final = 1_000_000
 
