@@ -205,8 +205,8 @@ FLOODS: Final = (
     Mutation(
         "what is not read counts",
         ENDPOINT,
-        "conn.rcv.buffer.settle():",
-        "conn.rcv.buffer.settle() and False:",
+        "buffer.settle():",
+        "buffer.settle() and False:",
         (f"{LIMITS}::test_a_connection_that_is_over_is_not_counted",),
     ),
     Mutation(
