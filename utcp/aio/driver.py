@@ -174,36 +174,37 @@ class Driver(Outlet):
         lone = self._lone
         budget = 1 if lone >= _LONE and lone % _LONE else _BUDGET
         count = 0
-        kept = moved = False
+        left = False  # something that is not delivered yet
+        moved = False  # a deadline, perhaps
         while budget > 0:
             length = recv()
             if length < 0:
                 if count == 0 or sock.has_errors:
                     self._on_socket_errors()
-                    kept = True
+                    left = True
                 break
             count += 1
             if length <= _MESSAGE and not sock.stride:
                 # Its answer need not wait until we have looked for more.
                 if not self._exchange(length):
                     moved = True
-                if kept:
-                    kept = False
+                if left:
+                    left = False
                     sock.reuse()
                 budget -= 1 if length > _ACK else _LARGE
             else:
                 # One piece of news for all of it.
                 self._take(length)
                 sock.keep()
-                kept = True
+                left = True
                 budget -= _LARGE
-        if kept:
+        if left:
             self._deliver()
             self._settle()
             sock.reuse()
             self._transmit()
         self._lone = lone + 1 if count == 1 else 0
-        return kept or moved
+        return left or moved
 
     def _take(self, length: int) -> None:
         """Process what was received."""

@@ -254,7 +254,7 @@ class Transport(Ending):
         except ConnectionError:
             self._on_lost_write(b"".join(chunks))
             return
-        self._driver.written(self._conn)
+        self._driver.written(conn)
         self._maybe_pause_protocol()
 
     @staticmethod

@@ -38,7 +38,6 @@ _PACK_SEQ: Final = Struct(">I").pack
 _ACK_TIMESTAMPS: Final = Struct(">IIII")
 _WORD: Final = 0x5000 | ACK
 _OPTIONS_SHIFT: Final = 10
-_MS: Final = 1_000_000
 _LARGE: Final = 4096
 """Payload from which the kernel gathers segments at less cost than it takes to join them."""
 
@@ -266,7 +265,7 @@ def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
             seq & MASK32,
             rcv.rcv_nxt & MASK32,
             TIMESTAMPS_WORD,
-            now // _MS + conn.ts_offset & MASK32,
+            conn.ts_clock(now),
             rcv.ts_recent,
         )
     tail = _tail(conn, now)

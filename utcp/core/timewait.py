@@ -138,14 +138,14 @@ class TimeWait:
     def may_connect(self, now: int) -> bool:
         """Whether we may open a new connection over this record: the peer's record of the old
         one, and old duplicates, must be told apart by timestamps (RFC 6191, RFC 7323 §5)."""
-        return self._numbers[-1] != 0 and now // _MS > self.last_sent_at // _MS
+        return self.ts_ok and now // _MS > self.last_sent_at // _MS
 
     def iss_for_successor(self, iss: int) -> int:
         """`iss`, if it lies above everything the old connection sent; else the least that does.
 
         RFC 9293 §3.6.1 (MAY-2) (1): larger than the largest number used before.
         """
-        snd_nxt32 = _word(self._numbers, 0)
+        snd_nxt32 = self.snd_nxt32
         above = iss - snd_nxt32 & MASK32
         if 0 < above < 0x8000_0000:
             return iss

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _FAST_RTT_NS: Final = 1_000_000
-# More than this is not read yet when it comes: then it is no message.
+# With as much as this unread when more has come, it is no message.
 _BULK: Final = 32 << 10
 # How often it is seen then who is there besides.
 _BULK_INTERVAL_NS: Final = 10_000_000
@@ -49,6 +49,7 @@ def tune(conn: Connection, now: int, ts_ecr: int) -> None:
     most = _most(conn, fast)
     rcv.capacity = rcv.tuner.adjust(now, taken, rcv.capacity, most, rcv.rcv_mss)
     if fast:
+        # What was measured is for the day when the path is not fast any more.
         _share(conn, now, most)
     if conn.agenda.memory.pressed:
         conn.agenda.memory.squeeze(conn)

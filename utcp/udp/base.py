@@ -310,7 +310,7 @@ class UdpSocket:
     def host(self, addr: Address) -> Hashable:
         """Return what tells the peer's host from others: its IPv4 address, or the first 64 bits
         of an IPv6 address, for among the addresses with the same ones it has its choice."""
-        ip: str = (addr.remote if isinstance(addr, Path) else addr)[0]
+        ip: str = self.remote(addr)[0]
         if self.family == socket.AF_INET:
             return ip
         packed = socket.inet_pton(socket.AF_INET6, ip.partition("%")[0])
