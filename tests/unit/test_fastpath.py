@@ -28,7 +28,7 @@ from utcp.core import (
 )
 from utcp.core.events import READABLE
 from utcp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, TIMESTAMPS_WORD
-from utcp.core.timers import PTO
+from utcp.core.timers import DELAYED_ACK, PTO
 from utcp.testing import MS, SECOND, encode_segment
 from utcp.testing.segment_view import Option
 
@@ -119,6 +119,7 @@ class Side:
             stack.enter_context(patch.object(calm, "receive", lambda *_: False))
             stack.enter_context(patch.object(farewell, "receive", lambda *_: False))
             stack.enter_context(patch.object(message, "send", lambda *_: b""))
+            stack.enter_context(patch.object(message, "awaited", lambda *_: False))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
 
@@ -225,8 +226,8 @@ MESSAGES = st.builds(
     ).map(lambda segment: [segment]),
     ecn=st.sampled_from([0, 2]),
     wait_ms=st.sampled_from([0, 0, 0, 1, 40]),
-    write=st.just(0),
-    answer=st.sampled_from([50] * 5 + [99, 100, 101, 0]),
+    write=st.sampled_from([0] * 5 + [50]),  # the answer to the one before
+    answer=st.sampled_from([50] * 5 + [99, 100, 101, 0, 0]),
     read=st.sampled_from([-1] * 5 + [0, 30]),
     close=st.just(False),
     option=st.just(""),
@@ -470,3 +471,30 @@ def test_a_message_ends_what_was_to_be_armed() -> None:
         assert not snd.probe_unarmed
         assert conn.timers.at[PTO] > side.now
     assert sides[0].picture() == sides[1].picture()
+
+
+def test_an_ack_that_waits_for_an_answer() -> None:
+    fast = Side(True, ecn=False, sack=False, pacing=False, messages=True)
+    slow = Side(False, ecn=False, sack=False, pacing=False)
+    for side in (fast, slow):
+        for turn in range(5):
+            seq = side.conn.rcv.rcv_nxt - side.conn.rcv.irs
+            acked = side.conn.snd.snd_nxt - side.conn.snd.iss
+            data = segment(side.conn.snd.iss, ACK | PSH, seq, acked, 50)
+            side.arrive(data, len(data), 0)
+            if turn < 4:
+                side.turn()
+                side.write(50)
+                side.turn()
+    with fast.as_it_does():
+        assert fast.endpoint.poll_message(fast.now, fast.conn) == b""
+    for side in (fast, slow):
+        side.turn()
+        assert side.now < side.conn.timers.at[DELAYED_ACK] == side.endpoint.poll_timeout()
+    assert fast.picture() == slow.picture()
+    for side in (fast, slow):
+        side.now += MS
+        side.write(50)
+        side.turn()
+        assert side.conn.timers.at[DELAYED_ACK] == NEVER
+    assert fast.picture() == slow.picture()

@@ -83,18 +83,19 @@ class Outlet:
                     break
 
     def _send_message(self, conn: Connection) -> bool:
-        """Send what there is, which is probably one message of `conn`. Returns whether that was
-        all, and the alarm comes early enough for it."""
+        """Send what there is, which is probably one message of `conn`, or nothing yet. Returns
+        whether that was all, and the alarm comes early enough for it."""
         if self._stuck is not None:
             return False
         data = self._poll_message(monotonic_ns(), conn)
-        if not data:
+        if data is None:
             self._transmit()
             return False
-        size = len(data)
-        result = self._send(conn.addr, data, size, conn.data_tos)
-        if result != SENT:
-            self._on_not_sent(Transmit(conn.addr, data, size, conn.data_tos), result)
+        if data:
+            size = len(data)
+            result = self._send(conn.addr, data, size, conn.data_tos)
+            if result != SENT:
+                self._on_not_sent(Transmit(conn.addr, data, size, conn.data_tos), result)
         return conn.heap_at >= self._alarm.at
 
     def _on_not_sent(self, out: Transmit, result: int) -> bool:

@@ -375,23 +375,30 @@ class Endpoint(Table):
         self.more_to_send = bool(queue or bursts or replies)
         return out
 
-    def poll_message(self, now: int, conn: Connection) -> bytes:
+    def poll_message(self, now: int, conn: Connection) -> bytes | None:
         """What `poll_transmit` would return, if that is one message of `conn`, to be sent with its
-        `data_tos`, and all; then `poll_timeout` is not before `conn.heap_at` and what it was. If it
-        is not that simple nothing is done: b"", call `poll_transmit`."""
+        `data_tos`, and all; b"" if it would return None, for an ACK waits. Then `poll_timeout` is
+        not before `conn.heap_at` and what it was. If it is not that simple nothing is done: None,
+        call `poll_transmit`."""
         snd = conn.snd
         nxt = snd.snd_nxt
-        if snd.buffer.end <= nxt or snd.snd_una != nxt or not (conn.predict and conn.queued):
-            return b""
+        if snd.snd_una != nxt or not (conn.predict and conn.queued):
+            return None
         agenda = self._agenda
         queue = agenda.to_send
         if len(queue) > 1 or agenda.bursts or agenda.replies or self._memory.look_at != NEVER:
-            return b""
-        data = message.send(conn, now)
-        if data:
-            queue.clear()
-            conn.queued = False
+            return None
+        if snd.buffer.end > nxt:
+            data = message.send(conn, now)
+            if not data:
+                return None
             self.counters.datagrams_out += 1
+        elif message.awaited(conn, now):
+            data = b""
+        else:
+            return None
+        queue.clear()
+        conn.queued = False
         return data
 
     def _burst(self, conn: Connection, now: int) -> Transmit | None:

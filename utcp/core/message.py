@@ -2,7 +2,7 @@
 
 A request, and its answer, is mostly one segment that leaves when nothing is in flight. It passes
 every step of `output.poll` without leaving a trace, so it is made here at once, while all is
-`calm`.
+`calm`. Where the answer is not written yet, the ACK waits for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import calm
+from utcp.core.ackdelay import LARGE
 from utcp.core.segment import PSH, STAMPED, STAMPED_WORD, TIMESTAMPS_WORD
 from utcp.core.seq import MASK32
 from utcp.core.timers import DELAYED_ACK, NEVER, PTO, RTO, USER
@@ -79,3 +80,26 @@ def send(conn: Connection, now: int) -> bytes:
     conn.segs_out += 1
     conn.counters.segments_out += 1
     return data
+
+
+def awaited(conn: Connection, now: int) -> bool:
+    """Whether nothing is to be sent because the ACK of what has come waits for an answer that is
+    not written yet, if `conn.predict`, nothing is in flight and nothing written; its timer is set
+    then. False if it is not that simple, and nothing is done: see `output.poll`."""
+    acks = conn.acks
+    if not acks.interactive or (not conn.calm and not calm.look(conn, now)):
+        return False
+    rcv = conn.rcv
+    waiting = rcv.rcv_nxt - rcv.last_ack_sent
+    if not 0 < waiting < LARGE or rcv.ack_due() or conn.await_data:
+        return False
+    at = conn.timers.at
+    if at[DELAYED_ACK] != NEVER:
+        return False
+    snd = conn.snd
+    snd.probe_unarmed = False
+    rtt = snd.rtt
+    at[DELAYED_ACK] = due = now + acks.arrived(now, rcv.rcv_nxt, rtt.rto_ns, rtt.min_rtt_ns)
+    if due < conn.heap_at:
+        conn.agenda.deadlines.schedule(conn)
+    return True

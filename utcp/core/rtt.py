@@ -90,11 +90,9 @@ class RttEstimator:
         rto = srtt + (margin if margin > self._rto_min_ns else self._rto_min_ns)
         self.rto_ns = rto if rto < self._rto_max_ns else self._rto_max_ns
         self.backoffs = 0
-        if rtt_ns <= self.min_rtt_ns or now >= self._min_round_at:
+        if rtt_ns < self._min_young or now >= self._min_round_at:
             self._update_min(rtt_ns, now)
             return True
-        if rtt_ns < self._min_young:
-            self._min_young = rtt_ns
         return False
 
     def backoff(self) -> None:
@@ -126,7 +124,5 @@ class RttEstimator:
         if now >= self._min_round_at:
             self._min_round_at = now + _MIN_RTT_WINDOW_NS
             self._min_old = self._min_young or rtt_ns
-            self._min_young = rtt_ns
-        elif rtt_ns < self._min_young:
-            self._min_young = rtt_ns
+        self._min_young = rtt_ns
         self.min_rtt_ns = min(self._min_old, self._min_young)
