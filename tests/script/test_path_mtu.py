@@ -31,6 +31,24 @@ def test_what_is_in_flight_is_cut_anew_and_sent_again_at_once() -> None:
         s.inject(". 1:1(0) ack 20001")
 
 
+def test_what_is_small_enough_is_not_sent_again() -> None:
+    with client() as s:
+        s.write(2000)
+        assert lengths(s) == [(0, 1460), (1460, 540)]
+        s.advance(ms=1)
+        s.write(100)
+        assert lengths(s) == [(2000, 100)]
+        s.packet_too_big(1000)
+        assert lengths(s) == [(0, 960), (960, 960), (1920, 80)]
+        s.packet_too_big(900)
+        assert lengths(s) == [(0, 860), (860, 860), (1720, 280)]
+        s.inject(". 1:1(0) ack 2101")
+        s.write(100)
+        assert lengths(s) == [(2100, 100)]
+        s.packet_too_big(800)
+        s.inject(". 1:1(0) ack 2201")
+
+
 def test_segments_are_smaller_from_then_on() -> None:
     with client() as s:
         s.packet_too_big(1000)
@@ -57,7 +75,7 @@ def test_during_the_handshake_of_a_passive_open() -> None:
         s.inject("S 0:0(0) win 65535 <mss 1460>")
         s.expect("S. 0:0(0) ack 1 <mss 1460>")
         s.packet_too_big(1000)
-        s.take()
+        s.expect_nothing()
         s.inject(". 1:1(0) ack 1")
         s.take()
         s.write(2000)
@@ -70,7 +88,7 @@ def test_during_the_handshake_of_an_active_open() -> None:
         s.connect()
         s.take()
         s.packet_too_big(1000)
-        s.take()
+        s.expect_nothing()
         s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460>")
         s.take()
         s.write(2000)

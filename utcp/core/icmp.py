@@ -39,9 +39,9 @@ def packet_too_big(conn: Connection, now: int, mtu: int, quoted: bytes) -> None:
 
 
 def _quotes(conn: Connection, quoted: bytes) -> bool:
-    """RFC 5927 §4: an ICMP error counts only if it quotes a segment that is in flight."""
+    """RFC 5927 §4.1: SND.UNA =< SEG.SEQ < SND.NXT, a segment that is in flight, is quoted."""
     if len(quoted) < _QUOTED_SEQ:
         # Nothing is quoted by this host itself. Too little is what anybody can make up.
         return not quoted
     seq = unwrap(int.from_bytes(quoted[4:8]), conn.snd.snd_nxt)
-    return conn.snd.snd_una <= seq <= conn.snd.snd_nxt
+    return conn.snd.snd_una <= seq < conn.snd.snd_nxt

@@ -104,7 +104,7 @@ def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
     if smaller:
         _set_path_mtu(conn, probe.low)
         conn.agenda.forget_bursts(conn.addr)
-        flight.mark_all_lost(forget_sacked=False)
+        flight.mark_longer(conn.snd.mss)
     elif probe_lost:
         flight.mark_lost(probe.probe_start, probe.probe_end)
     conn.touch()
