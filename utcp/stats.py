@@ -70,7 +70,7 @@ class Counters:
     resets_suppressed: int = 0  # beyond Config.reset_rate
     strays: int = 0  # segments that belong to no connection
     not_ours: int = 0  # first nibble below 5, for example STUN
-    malformed: int = 0  # short, data offset beyond the end, broken options, impossible flags
+    malformed: int = 0  # short, data offset beyond the end, broken options
     challenge_acks: int = 0
     paws_drops: int = 0
     retransmitted_segments: int = 0

@@ -102,8 +102,10 @@ ROWS: Final = [
     Row("F 0:0(0)", "CLOSED", "R. 0:0(0) ack 1"),
     Row("F rcv:rcv(0)", f"LISTEN SYN-SENT {SYN_RECEIVED} {SYNC}"),
     Row("FP rcv:rcv+10(10)", f"LISTEN SYN-SENT {SYN_RECEIVED} {SYNC}"),
-    Row("- rcv:rcv(0)", " ".join(("CLOSED LISTEN SYN-SENT", SYN_RECEIVED, SYNC, "TIME-WAIT"))),
-    Row("P rcv:rcv+10(10)", " ".join(("CLOSED LISTEN SYN-SENT", SYN_RECEIVED, SYNC, "TIME-WAIT"))),
+    Row("- 0:0(0)", "CLOSED", "R. 0:0(0) ack 0"),
+    Row("- rcv:rcv(0)", " ".join(("LISTEN SYN-SENT", SYN_RECEIVED, SYNC, "TIME-WAIT"))),
+    Row("P 0:10(10)", "CLOSED", "R. 0:0(0) ack 10"),
+    Row("P rcv:rcv+10(10)", " ".join(("LISTEN SYN-SENT", SYN_RECEIVED, SYNC, "TIME-WAIT"))),
     # -- out of the window ----------------------------------------------------------------------
     Row(". rcv-1:rcv-1(0) ack nxt", f"{SYN_RECEIVED} {SYNC} TIME-WAIT", ACK),
     Row(". edge+1:edge+1(0) ack nxt", f"{SYN_RECEIVED} {SYNC} TIME-WAIT", ACK),

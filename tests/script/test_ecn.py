@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.script.peers import RTO_MS, RTT_MS, client, plain
@@ -79,6 +81,15 @@ def test_a_mark_is_echoed_until_the_peer_says_cwr() -> None:
         s.expect("E. 11:11(0) ack 8761")
         s.inject("[ce] W. 8761:10221(1460) ack 11")
         s.expect("E. 11:11(0) ack 10221")
+
+
+def test_text_with_cwr_is_acknowledged_at_once() -> None:
+    # The peer's window may be no larger than this segment.
+    with client(replace(ECN, quick_acks=0), flags="SE.") as s:
+        s.inject("[ect0] P. 1:11(10) ack 1")
+        s.expect_nothing(for_ms=39)
+        s.inject("[ect0] W. 11:21(10) ack 1")
+        s.expect(". 1:1(0) ack 21")
 
 
 def test_without_agreement_a_mark_means_nothing() -> None:

@@ -32,8 +32,13 @@ def test_every_segment_carries_them_once_agreed() -> None:
         assert all(seg.timestamps for seg in segments)
         s.inject(". 1:1(0) ack 3001 <nop,nop,TS val 1100 ecr 100>")
         s.abort()
-        # A RST need not carry them (§3.2).
-        s.expect("R. 3001:3001(0) ack 1")
+        # RFC 7323 §5.2: upon a user abort, too.
+        s.expect("R. 3001:3001(0) ack 1 <nop,nop,TS val 100 ecr 1100>")
+        # And in answer to a segment that has them: TSval 0, TSecr that of the segment.
+        s.inject(". 1:1(0) ack 3001 <nop,nop,TS val 1200 ecr 100>")
+        assert s.take()[-1].timestamps == (0, 1200)
+        s.inject(". 1:1(0) ack 3001")
+        s.expect("R 3001:3001(0) <>")
 
 
 def test_without_the_peers_option_none_are_sent() -> None:

@@ -39,6 +39,7 @@ class Record:
         seg = Segment()
         seg.flags = flags
         seg.seq32 = (self.nxt + seq) & 0xFFFF_FFFF
+        seg.ack32 = self.record.snd_nxt32
         seg.end = size
         if stamp is not None:
             seg.has_timestamps = True

@@ -40,9 +40,12 @@ def segment_arrives(
         return
     if state is SYN_SENT:
         handshake.syn_sent(conn, now, seg, buf)
+        if seg.flags & FIN and conn.state is ESTABLISHED:
+            # RFC 9293 §3.10.7.3 step 4: other controls are processed from the sixth step on.
+            check_fin(conn, seg, conn.rcv.irs + 1)
         return
     seq = unwrap(seg.seq32, conn.rcv.rcv_nxt)
-    if seg.flags & SYN and conn.snd.snd_una == conn.snd.iss:
+    if seg.flags & (SYN | RST) == SYN and conn.snd.snd_una == conn.snd.iss:
         seq = _repeated_syn(conn, now, seg, seq, buf)
         if seq < 0:
             return
@@ -118,6 +121,14 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
     # sends its bare ACKs from the right edge: Table 6 excludes the edge, Linux does not.
     if seq == rcv.rcv_adv and (length == 0 or seq == rcv.rcv_nxt):
         return True
+    if rcv.last_ack_sent <= seq + length and seq < rcv.rcv_nxt:
+        # RFC 9293 Appendix A.2: where data, FINs or window probes cross, old text may be all that
+        # the peer has to send, and its ACK would never be seen. As in Linux, what ends no earlier
+        # than our last ACK is processed; it is answered as it always is.
+        if length:
+            rcv.ack_now = True
+            conn.touch()
+        return True
     unacceptable(conn, now, seg, seq)
     return False
 
@@ -184,6 +195,8 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
     if conn.ecn_ok:
         if flags & CWR:
             rcv.ece = False
+            # The peer's window may be down to this segment. As in Linux it need not wait.
+            rcv.ack_now |= seg.end > seg.payload_at
         if congestion:
             rcv.ece = True
             rcv.ack_now = True

@@ -273,12 +273,16 @@ def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
     return _HEAD_SEQ.pack(word, rcv.offer_window(), seq & MASK32) + tail
 
 
-def reset(conn: Connection) -> bytes:
+def reset(conn: Connection, now: int) -> bytes:
     """RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that Linux adds."""
     conn.reset_due = False
     conn.count_out(1)
     conn.counters.resets_out += 1
-    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt)
+    options = b""
+    if conn.ts_ok:
+        # RFC 7323 §5.2: an abort's RST has a normal Timestamps option.
+        options = segment.timestamps_option(conn.ts_clock(now), conn.rcv.ts_recent)
+    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt, options)
 
 
 def full_size(conn: Connection) -> int:

@@ -49,10 +49,12 @@ class Resets:
             return b""
         self._spent[budget] = spent + 1
         self._counters.resets_out += 1
+        # RFC 7323 §5.2: a Timestamps option for one, TSval 0, TSecr that of the segment.
+        options = segment.timestamps_option(0, seg.ts_val) if seg.has_timestamps else b""
         # RFC 9293 §3.10.7.1: numbers that the sender of `seg` will accept.
         if flags & ACK:
-            return segment.build(RST, 0, seg.ack32, 0)
-        return segment.build(RST | ACK, 0, 0, seg.seq32 + seg.length())
+            return segment.build(RST, 0, seg.ack32, 0, options)
+        return segment.build(RST | ACK, 0, 0, seg.seq32 + seg.length(), options)
 
 
 def host(addr: Hashable) -> Hashable:

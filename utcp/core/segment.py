@@ -115,11 +115,11 @@ class Segment:
         if offset < _LEAST_OFFSET:
             return NOT_OURS
         # URG is sent as 0 and ignored: the wire format has no urgent pointer.
-        self.flags = flags = flags & _BUT_URG
+        self.flags = flags & _BUT_URG
         # DOff counts words, and two that UDP carries.
         self.payload_at = payload_at = start - 8 + (offset >> 2 & 0x3C)
         self.end = end
-        if payload_at > end or flags in _IMPOSSIBLE:
+        if payload_at > end:
             return MALFORMED
         self.mss = self.wscale = -1
         self.sack_permitted = self.has_timestamps = False
@@ -202,18 +202,6 @@ class Segment:
         """SEG.LEN: payload bytes, and one each for SYN and FIN (RFC 9293 §3.4)."""
         flags = self.flags
         return self.end - self.payload_at + (flags & FIN) + (flags >> 1 & 1)
-
-
-def _possible(flags: int) -> bool:
-    """Whether any TCP could mean this combination of flags."""
-    if flags & SYN:
-        return not flags & (FIN | RST)
-    if flags & RST:
-        return not flags & FIN
-    return bool(flags & (ACK | FIN))
-
-
-_IMPOSSIBLE: Final = frozenset(flags for flags in range(256) if not _possible(flags))
 
 
 def build(flags: int, window: int, seq: int, ack: int, options: bytes = b"") -> bytes:

@@ -149,7 +149,7 @@ class Table:
             return
         agenda = self._agenda
         if conn.reset_due:
-            agenda.replies.append((addr, burst.reset(conn)))
+            agenda.replies.append((addr, burst.reset(conn, now)))
         del self._connections[addr]
         if conn.queued and agenda.to_send[-1] is conn:
             # What has just ended it has put it there, to have it forgotten.

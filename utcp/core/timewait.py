@@ -109,7 +109,11 @@ class TimeWait:
         seq = unwrap(seg.seq32, self.rcv_nxt32)
         if flags & SYN and not flags & ACK and listening and self._reopens(seg, seq, timestamps):
             return REOPEN
-        if flags & FIN and seq + seg.length() == self.rcv_nxt32:
+        if not flags & (SYN | ACK) and seq >= self.rcv_nxt32:
+            # RFC 9293 §3.10.7.4 step 5: if the ACK bit is off, drop the segment.
+            return DROP
+        acked = flags & ACK and self.snd_nxt32 - seg.ack32 & MASK32 < 0x8000_0000
+        if acked and flags & (SYN | FIN) == FIN and seq + seg.length() == self.rcv_nxt32:
             # RFC 9293 §3.10.7.4 step 5: the peer's FIN again. Acknowledge, wait 2 MSL anew.
             if seg.has_timestamps and not self._older(seg):
                 numbers = self._numbers
