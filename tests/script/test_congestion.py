@@ -54,6 +54,18 @@ def test_the_initial_window(mss: int, segments: int) -> None:
         end(s)
 
 
+@pytest.mark.parametrize(("segments", "grown"), [(10, 20), (9, 10)])
+def test_a_window_that_is_just_filled_grows(segments: int, grown: int) -> None:
+    # Nothing waits for it, but nothing more would have found room either.
+    with client(plain(), options="mss 1000") as s:
+        s.write(segments * MSS)
+        assert len(sent(s)) == segments
+        s.advance(ms=RTT_MS)
+        assert ack(s, segments) == []
+        assert cwnd(s) == grown
+        end(s)
+
+
 def test_a_syn_lost_twice_leaves_an_initial_window_of_one() -> None:
     with Script(config=plain()) as s:
         s.connect()

@@ -77,7 +77,7 @@ def _segments(snd: Sender, mss: int) -> int:
     if rest and (allowed == queued or snd.override or rest >= snd.max_snd_wnd >> 1):
         return 0
     if count > 0:
-        snd.cwnd_limited = False
+        snd.cwnd_limited = room - allowed < mss
     return count
 
 

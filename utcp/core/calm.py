@@ -145,6 +145,8 @@ def look(conn: Connection, now: int) -> bool:
         or held.starts
         or held.duplicated
         or rcv.ece
+        # A message would fill it.
+        or snd.cc.cwnd < 2 * snd.mss
         # What an ACK, or text, would have to end, or could be about
         or loss.state
         or loss.watch

@@ -155,7 +155,7 @@ class Sender:
         rules against small segments. `size` is the payload of a full segment just now.
 
         Returns an end not above `buffer.end`; `snd_nxt` if nothing may go. Sets `cwnd_limited`
-        if it is the congestion window that holds data back.
+        if the congestion window holds data back, or has no room for another segment.
         """
         nxt = self.snd_nxt
         queued = self.buffer.end - nxt
@@ -168,7 +168,7 @@ class Sender:
             # The congestion window lets whole segments go; it opens again with the next ACK.
             self.cwnd_limited = True
             return nxt + room - room % size if room > 0 else nxt
-        self.cwnd_limited = False
+        self.cwnd_limited = room - allowed < size
         # RFC 9293 §3.8.6.2.1 (MUST-38) rule (1): whole segments always go.
         tail = allowed % size
         if tail and not self._tail_may_go(tail, allowed == queued):
