@@ -43,6 +43,21 @@ def test_pulling_it_lets_everything_go() -> None:
         s.inject(". 1:1(0) ack 206")
 
 
+def test_nodelay_lets_what_waits_go_and_the_cork_stays() -> None:
+    # As Linux's TCP_NODELAY under TCP_CORK: a flush, but no more than that.
+    with client() as s:
+        s.conn.cork = True
+        s.write(100)
+        s.advance(ms=50)
+        s.conn.nodelay = True
+        s.read()
+        s.expect("P. 1:101(100) ack 1", within_ms=0)
+        at = s.now_ms
+        s.write(100)
+        s.expect("P. 101:201(100) ack 1", at_ms=at + 200)
+        s.inject(". 1:1(0) ack 201")
+
+
 def test_full_segments_go_and_the_rest_waits_anew() -> None:
     with client() as s:
         s.conn.cork = True

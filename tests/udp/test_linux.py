@@ -270,6 +270,30 @@ class TestErrorQueue:
         assert sock._read_error(b"q", [(0, 11, extended)], ("192.0.2.1", 7)) == report
 
     @pytest.mark.parametrize(
+        ("origin", "kind", "code", "hard"),
+        [
+            (2, 3, 1, False),  # host unreachable
+            (2, 3, 9, True),  # prohibited: network, host, communication
+            (2, 3, 10, True),
+            (2, 3, 13, True),
+            (2, 11, 0, False),  # time exceeded
+            (3, 1, 0, False),  # no route
+            (3, 1, 1, True),  # prohibited
+            (3, 1, 5, True),  # by a policy
+            (3, 3, 1, False),
+        ],
+    )
+    def test_a_firewall_that_says_no(
+        self, open_: Opener, origin: int, kind: int, code: int, hard: bool
+    ) -> None:
+        sock = open_(local_addr=("127.0.0.1", 0))
+        assert isinstance(sock, LinuxUdpSocket)
+        extended = errno.EHOSTUNREACH.to_bytes(4, sys.byteorder) + bytes([origin, kind, code, 0])
+        report = ErrorReport(("192.0.2.1", 7), hard, 0, b"q")
+        message = (0, 11, extended + bytes(4 + 4 + 16))
+        assert sock._read_error(b"q", [message], ("192.0.2.1", 7)) == report
+
+    @pytest.mark.parametrize(
         ("code", "report"),
         [
             (errno.EMSGSIZE, None),

@@ -233,7 +233,13 @@ class Connection:
 
     @nodelay.setter
     def nodelay(self, value: bool) -> None:
-        self.snd.nodelay = value
+        snd = self.snd
+        snd.nodelay = value
+        if value and snd.cork and snd.pending():
+            # As in Linux: what waits goes, and the cork stays.
+            snd.override = True
+            self.calm = False
+            self.timers.at[timers.CORK] = NEVER
         self.touch()
 
     @property

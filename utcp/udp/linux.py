@@ -62,6 +62,11 @@ _IPV6_TCLASS: Final = 67
 _SO_MEMINFO: Final = 55
 _SK_MEMINFO_DROPS: Final = 8
 _ORIGIN_ICMP: Final = frozenset({2, 3})  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+# Of which origin, type and code are firewalls that say no: RFC 1812 §5.2.7.1, RFC 4443 §3.1. Who
+# connects need not wait for them to change their mind.
+_PROHIBITED: Final = frozenset(
+    {(2, 3, 9), (2, 3, 10), (2, 3, 13), (3, 1, 1), (3, 1, 5), (3, 1, 6)}
+)
 
 _INT: Final = struct.Struct("=i")
 _SEGMENT: Final = struct.Struct("=H")
@@ -268,11 +273,11 @@ class LinuxUdpSocket(UdpSocket):
     def _read_error(
         self, quoted: bytes, ancillary: list[tuple[int, int, bytes]], remote: tuple[Any, ...]
     ) -> ErrorReport | None:
-        code = origin = info = 0
+        code = origin = icmp_type = icmp_code = info = 0
         pktinfo = b""
         for level, kind, value in ancillary:
             if (level, kind) in {(_IP, IP_RECVERR), (_IPV6, _IPV6_RECVERR)}:
-                code, origin, _, _, info = _EXTENDED_ERROR.unpack_from(value)
+                code, origin, icmp_type, icmp_code, info = _EXTENDED_ERROR.unpack_from(value)
             elif (level, kind) in {(_IP, IP_PKTINFO), (_IPV6, _IPV6_PKTINFO)}:
                 pktinfo = value
         if origin not in _ORIGIN_ICMP:
@@ -288,7 +293,8 @@ class LinuxUdpSocket(UdpSocket):
             # forged. A small MTU would last; what else it may say is soft, or refuses a connection
             # that is not there yet, and then waiting for the SYN's time-out would be worse.
             return None
-        return ErrorReport(addr, code in HARD_ERRORS, mtu, quoted)
+        hard = code in HARD_ERRORS or (origin, icmp_type, icmp_code) in _PROHIBITED
+        return ErrorReport(addr, hard, mtu, quoted)
 
     def _network_error(self, code: int) -> None:
         if self._error_queue:
