@@ -36,8 +36,9 @@ class Config:
     linger: float = 5.0
     """Seconds that the end of an event loop waits for data written before close() to get out."""
     user_timeout: float = 0.0
-    """Seconds that data may stay unacknowledged, or unsent because the peer's window is shut, before
-    the connection is given up (RFC 9293 §3.9.1.1). 0: only the retransmission limits decide."""
+    """Seconds that data may stay unacknowledged, or unsent because the peer's window is shut,
+    before the connection is given up (RFC 9293 §3.9.1.1). 0: only the retransmission limits
+    decide."""
 
     # -- retransmission -------------------------------------------------------------------------
     rto_initial: float = 1.0

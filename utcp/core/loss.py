@@ -229,6 +229,8 @@ class LossDetector:
             lost = self._detect(flight, rtt, sample.now, mss)
             sample.lost += lost
             if lost:
+                # RFC 8985 §9.3: where retransmissions are among it, PRR is response enough to the
+                # second loss (that of RFC 5681 §4.3 is for those who do without).
                 flags |= MARKED_LOST
                 if self.state == OPEN:
                     sample.in_recovery = True

@@ -64,9 +64,7 @@ _SK_MEMINFO_DROPS: Final = 8
 _ORIGIN_ICMP: Final = frozenset({2, 3})  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
 # Of which origin, type and code are firewalls that say no: RFC 1812 §5.2.7.1, RFC 4443 §3.1. Who
 # connects need not wait for them to change their mind.
-_PROHIBITED: Final = frozenset(
-    {(2, 3, 9), (2, 3, 10), (2, 3, 13), (3, 1, 1), (3, 1, 5), (3, 1, 6)}
-)
+_PROHIBITED: Final = frozenset({(2, 3, 9), (2, 3, 10), (2, 3, 13), (3, 1, 1), (3, 1, 5), (3, 1, 6)})
 
 _INT: Final = struct.Struct("=i")
 _SEGMENT: Final = struct.Struct("=H")
