@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 import utcp
+from utcp.aio.client import Attempt
 
 from .certificates import client_context, server_context
 from .conftest import FAST, Net, Recorder, caught, echo, until
@@ -362,3 +365,83 @@ async def test_the_public_calls_return_what_they_say() -> None:
     await protocol.lost
     server.close()
     await server.wait_closed()
+
+
+class Woken(Recorder):
+    """Wakes a task with its data, and notes when that runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.got = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        await self.got.wait()
+        self.calls.append("task")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.got.set()
+
+
+@pytest.mark.parametrize("how", ["close", "write_eof", "abort"])
+async def test_what_data_has_woken_runs_before_the_end_is_told(net: Net, how: str) -> None:
+    class Brief(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+            if how == "abort":
+                # Else nothing of it would leave.
+                asyncio.get_running_loop().call_soon(self.transport.abort)
+            else:
+                getattr(self.transport, how)()
+
+    async with net.serving(Brief) as addr:
+        transport, protocol = await net.create_connection(Woken, addr)
+        transport.write(b"question")
+        await protocol.lost
+        await protocol.task
+        calls = [call for call in protocol.calls if call != "made"]
+        assert calls[:2] == ["data", "task"]
+        assert calls[-1] == "lost"
+        assert protocol.received == b"question"
+
+
+async def test_what_data_has_woken_runs_before_eof_after_a_pause(net: Net) -> None:
+    async def brief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"data")
+        writer.close()
+        await writer.wait_closed()
+
+    async with net.handling(brief) as addr:
+        transport, protocol = await net.create_connection(Woken, addr)
+        transport.pause_reading()
+        await asyncio.sleep(0.05)
+        transport.resume_reading()
+        await protocol.lost
+        assert [call for call in protocol.calls if call != "made"] == [
+            "data",
+            "task",
+            "eof",
+            "lost",
+        ]
+
+
+@pytest.mark.parametrize("net", ["utcp"], indirect=True)
+async def test_a_refused_connection_leaves_no_cycle(net: Net) -> None:
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+        sock.bind(("127.0.0.1", 0))
+        addr = sock.getsockname()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with pytest.raises(ConnectionRefusedError):
+                await net.create_connection(asyncio.Protocol, addr)
+        await asyncio.sleep(0)
+        attempts = [found for found in gc.get_objects() if isinstance(found, Attempt)]
+        assert attempts == []
+    finally:
+        gc.enable()

@@ -172,10 +172,12 @@ class Attempt(Owner):
             return True
         if self.events & CLOSED:
             reason = self.conn.reason
-            exc = errors.from_reason(reason, self.driver.sock.peername)
-            log.event("info", "not connected", self.driver.sockname, self.driver.sock.peername,
-                      reason=reason.name)  # fmt: skip
-            raise exc or errors.ConnectionAborted(errno.ECONNABORTED, "Connection closed")
+            peername = self.driver.sock.peername
+            log.event("info", "not connected", self.driver.sockname, peername, reason=reason.name)
+            # Nothing here keeps the exception, whose traceback keeps this frame.
+            raise errors.from_reason(reason, peername) or errors.ConnectionAborted(
+                errno.ECONNABORTED, "Connection closed"
+            )
         return False
 
     def discard(self) -> None:

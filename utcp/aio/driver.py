@@ -81,6 +81,7 @@ class Driver(Outlet):
         "hub",
         "server",
         "sockname",
+        "turn",
     )
 
     def __init__(self, hub: Hub, sock: UdpSocket, endpoint: Endpoint, config: Config) -> None:
@@ -92,6 +93,7 @@ class Driver(Outlet):
         self.client_key: Hashable = None  # what a later connect must ask for to get this socket
         loop = hub.loop
         self._owners: dict[Connection, Owner] = {}
+        self.turn = 0  # counts wake-ups
         self._heard = False  # since the alarm last called
         self._lone = 0  # wake-ups in a row that brought one datagram
         self._counters = endpoint.counters
@@ -150,6 +152,7 @@ class Driver(Outlet):
             return
         self.running = self._heard = True
         self._flushed = False
+        self.turn += 1
         try:
             if self._take_in():
                 self._set_alarm()
@@ -305,6 +308,7 @@ class Driver(Outlet):
         """A wake-up that brings no datagrams."""
         self.running = True
         self._flushed = False
+        self.turn += 1
         try:
             if self.sock.has_errors:
                 self._on_socket_errors()

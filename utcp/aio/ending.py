@@ -47,7 +47,9 @@ class Ending(_FlowControlMixin, Owner):
         "_eof_received",
         "_eof_written",
         "_exc",
+        "_fed_in",
         "_fin_held",
+        "_later",
         "_lost",
         "_lost_writes",
         "_over",
@@ -94,6 +96,8 @@ class Ending(_FlowControlMixin, Owner):
         self._over = False  # TCP is done with it, in order or after our FIN was acknowledged
         self._exc: BaseException | None = None
         self._resuming = False
+        self._fed_in = 0  # the driver's turn in which the protocol last got data
+        self._later = 0  # events to be told in the next turn of the loop
         self.set_protocol(protocol)
         driver.own(conn, self)
         if server is not None:

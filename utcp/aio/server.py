@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, Final
 
 from utcp.aio import log
@@ -161,7 +160,8 @@ class Server(asyncio.AbstractServer):
         self._backlog = backlog
         self._tls = tls
         self._transports: set[Ending] = set()
-        self._waiters: list[asyncio.Future[None]] = []
+        # None when all is over, as asyncio's.
+        self._waiters: list[asyncio.Future[None]] | None = []
         self._serving = False
         self._closed = False
         self._forever: asyncio.Future[None] | None = None
@@ -246,15 +246,11 @@ class Server(asyncio.AbstractServer):
     @override
     async def wait_closed(self) -> None:
         """Wait until the server is closed and its last connection is over (as in Python 3.12)."""
-        if self._closed and not self._transports:
+        if self._waiters is None:
             return
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            with suppress(ValueError):
-                self._waiters.remove(waiter)
+        await waiter
 
     # -- for this room --------------------------------------------------------------------------
 
@@ -295,7 +291,8 @@ class Server(asyncio.AbstractServer):
         self._maybe_wake()
 
     def _maybe_wake(self) -> None:
-        if self._closed and not self._transports:
-            for waiter in self._waiters:
+        if self._closed and not self._transports and self._waiters is not None:
+            waiters, self._waiters = self._waiters, None
+            for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)

@@ -84,8 +84,21 @@ class Transport(Ending):
     def on_events(self, events: int) -> None:
         if events & READABLE:
             self._read()
-        if events != READABLE:
+        if events == READABLE:
+            return
+        if not self._later and self._fed_in != self._driver.turn:
             self._on_rare_events(events)
+            return
+        # asyncio's own transports read once in a turn of the loop: whom the data has woken runs
+        # before the protocol hears what came right behind it.
+        if not self._later:
+            self._loop.call_soon(self._on_later)
+        self._later |= events
+
+    def _on_later(self) -> None:
+        events = self._later
+        self._later = 0
+        self._on_rare_events(events)
 
     def _on_rare_events(self, events: int) -> None:
         if self._lost:
@@ -126,11 +139,13 @@ class Transport(Ending):
             if self._buffered:
                 if not conn.readable:
                     break
+                self._fed_in = self._driver.turn
                 self._fill_buffer()
                 continue
             data = conn.read(_MAX_READ)
             if not data:
                 break
+            self._fed_in = self._driver.turn
             try:
                 self._protocol.data_received(data)  # type: ignore[attr-defined]
             except (SystemExit, KeyboardInterrupt):
@@ -202,9 +217,13 @@ class Transport(Ending):
         self._resuming = False
         if self._paused or self._closing:
             return
-        self._read()
-        if self._eof_read:
+        if self._eof_read and not self._conn.readable:
             self._maybe_eof_received()
+        else:
+            self._read()
+            if self._eof_read:
+                # In a turn of its own, as in `on_events`.
+                self._loop.call_soon(self._maybe_eof_received)
         self._driver.written(self._conn)  # the window has opened
 
     # -- writing --------------------------------------------------------------------------------
