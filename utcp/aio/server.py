@@ -250,7 +250,11 @@ class Server(asyncio.AbstractServer):
             return
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if self._waiters is not None:
+                self._waiters.remove(waiter)
 
     # -- for this room --------------------------------------------------------------------------
 
