@@ -445,3 +445,23 @@ async def test_a_refused_connection_leaves_no_cycle(net: Net) -> None:
         assert attempts == []
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("net", ["utcp"], indirect=True)
+async def test_tls_is_not_begun_on_a_connection_that_was_reset_meanwhile(net: Net) -> None:
+    class Brief(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+            asyncio.get_running_loop().call_soon(self.transport.abort)
+
+    async with net.serving(Brief) as addr:
+        transport, protocol = await net.create_connection(Woken, addr)
+        transport.write(b"STARTTLS")
+        await protocol.task  # woken by the data, with the RST right behind it
+        assert transport.is_closing()
+        with pytest.raises(ConnectionAbortedError):
+            await utcp.start_tls(transport, protocol, client_context(), server_hostname="localhost")
+        await protocol.lost

@@ -149,18 +149,6 @@ class FlightMachine(RuleBasedStateMachine):
                 byte.resent = False
         assert self.flight.mark_sent_by(self.now - ago) == total
 
-    @rule(most=st.integers(1, 300))
-    def mark_longer(self, most: int) -> None:
-        total = 0
-        for burst in self.flight._bursts[self.flight._head :]:
-            for seq in range(burst.start, burst.end):
-                byte = self.model[seq]
-                if burst.end - burst.start > most and not byte.sacked:
-                    total += not byte.lost or byte.resent
-                    byte.lost = True
-                    byte.resent = False
-        assert self.flight.mark_longer(most) == total
-
     @precondition(lambda self: not self.flight.dup_bytes)
     @rule()
     def unmark_lost(self) -> None:

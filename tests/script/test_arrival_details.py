@@ -420,6 +420,17 @@ def test_text_and_a_fin_on_the_answer_to_our_syn() -> None:
         assert len(s.read()) == 3
 
 
+def test_a_fin_on_the_answer_to_our_syn_when_ours_waits() -> None:
+    with Script(config=PLAIN, peer_iss=1000) as s:
+        s.connect()
+        s.take()
+        s.write_eof()
+        s.inject("SF. 0:0(0) ack 1 win 65535 <mss 1460>")
+        s.expect("F. 1:1(0) ack 2")
+        assert str(s.state) == "CLOSING"
+        s.inject(". 2:2(0) ack 2 win 65535")
+
+
 def test_a_fin_on_a_syn_has_to_come_again() -> None:
     with Script(config=PLAIN, peer_iss=1000) as s:
         s.listen()
@@ -507,6 +518,33 @@ def test_what_is_older_than_our_last_ack_says_nothing() -> None:
         s.expect(". 101:101(0) ack 101")
         assert s.conn.buffered == 100
         s.inject(". 101:101(0) ack 101 win 65535")
+
+
+def test_a_syn_from_before_is_challenged_at_a_limited_rate() -> None:
+    with established() as s:
+        for _ in range(5):
+            s.inject("S 0:0(0) win 65535 <mss 1460>")
+        s.expect(". 1:1(0) ack 1")
+        s.expect_nothing()
+        assert s.endpoint.counters.challenge_acks == 1
+
+
+@pytest.mark.parametrize("text", ["P. 1:101(100) ack 1", "FP. 1:101(100) ack 1"])
+def test_text_that_comes_again_is_reported(text: str) -> None:
+    # RFC 2883 §4; a tail loss probe of the peer is told by it from a loss.
+    with Script(config=Config(timestamps=False, ecn=False), peer_iss=1000) as s:
+        s.connect()
+        s.take()
+        s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK>")
+        s.take()
+        s.inject(text)
+        s.take()
+        s.advance(ms=50)
+        s.take()
+        s.inject(text)
+        assert len(s.take()) == 1
+        s.inject(text)
+        s.expect(f". 1:1(0) ack {102 if 'F' in text else 101} <nop,nop,sack 1:101>")
 
 
 # -- TIME-WAIT: step 5 applies there, too --------------------------------------------------------

@@ -83,6 +83,19 @@ def test_a_mark_is_echoed_until_the_peer_says_cwr() -> None:
         s.expect("E. 11:11(0) ack 10221")
 
 
+def test_a_mark_on_old_text_says_nothing() -> None:
+    # RFC 3168 §6.1.5
+    with client(ECN, flags="SE.") as s:
+        s.inject("[ect0] P. 1:11(10) ack 1")
+        s.expect(". 1:1(0) ack 11", within_ms=40)
+        s.inject("[ce] P. 1:11(10) ack 1")
+        s.expect(". 1:1(0) ack 11")
+        s.inject("[ce] . 11:1471(1460) ack 1")
+        s.expect("E. 1:1(0) ack 1471")
+        s.inject("[ect0] W. 11:1471(1460) ack 1")
+        s.expect("E. 1:1(0) ack 1471")
+
+
 def test_text_with_cwr_is_acknowledged_at_once() -> None:
     # The peer's window may be no larger than this segment.
     with client(replace(ECN, quick_acks=0), flags="SE.") as s:

@@ -94,6 +94,8 @@ class Transport(Ending):
         if not self._later:
             self._loop.call_soon(self._on_later)
         self._later |= events
+        if events & CLOSED and self._conn.reason is not Reason.CLOSED:
+            self._closing = True
 
     def _on_later(self) -> None:
         events = self._later

@@ -40,7 +40,7 @@ def segment_arrives(
         return
     if state is SYN_SENT:
         handshake.syn_sent(conn, now, seg, buf)
-        if seg.flags & FIN and conn.state is ESTABLISHED:
+        if seg.flags & FIN and (conn.state is ESTABLISHED or conn.state is FIN_WAIT_1):
             # RFC 9293 §3.10.7.3 step 4: other controls are processed from the sixth step on.
             check_fin(conn, seg, conn.rcv.irs + 1)
         return
@@ -121,13 +121,12 @@ def check_sequence(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
     # sends its bare ACKs from the right edge: Table 6 excludes the edge, Linux does not.
     if seq == rcv.rcv_adv and (length == 0 or seq == rcv.rcv_nxt):
         return True
-    if rcv.last_ack_sent <= seq + length and seq < rcv.rcv_nxt:
+    if rcv.last_ack_sent <= seq + length and seq < rcv.rcv_nxt and not seg.flags & SYN:
         # RFC 9293 Appendix A.2: where data, FINs or window probes cross, old text may be all that
         # the peer has to send, and its ACK would never be seen. As in Linux, what ends no earlier
         # than our last ACK is processed; it is answered as it always is.
         if length:
-            rcv.ack_now = True
-            conn.touch()
+            answer_text(conn, seg, seq)
         return True
     unacceptable(conn, now, seg, seq)
     return False
@@ -139,16 +138,21 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int) -> None:
     One with data is always answered, for the peer may be waiting for just that. One without is
     answered at a limited rate, so that two confused peers do not acknowledge each other for ever.
     """
-    payload = seg.end - seg.payload_at
-    if (payload or seg.flags & FIN) and not seg.flags & SYN:
-        rcv = conn.rcv
-        if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:
-            # RFC 2883 §4: report what came twice.
-            rcv.holding().duplicate(seq, seq + payload)
-        rcv.ack_now = True
-        conn.touch()
+    if seg.length() and not seg.flags & SYN:
+        answer_text(conn, seg, seq)
     else:
         teardown.challenge_ack(conn, now)
+
+
+def answer_text(conn: Connection, seg: Segment, seq: int) -> None:
+    """Acknowledge text or a FIN that is not wanted, at once."""
+    rcv = conn.rcv
+    payload = seg.end - seg.payload_at
+    if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:
+        # RFC 2883 §4: report what came twice.
+        rcv.holding().duplicate(seq, seq + payload)
+    rcv.ack_now = True
+    conn.touch()
 
 
 def check_rst(conn: Connection, now: int, seg: Segment, seq: int) -> bool:
@@ -192,7 +196,8 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
     rcv = conn.rcv
     if conn.ts_ok and seg.has_timestamps:
         rcv.note_timestamp(seq, seg.ts_val, now)
-    if conn.ecn_ok:
+    # RFC 3168 §6.1.5: not what lies outside of the window.
+    if conn.ecn_ok and (seq >= rcv.rcv_nxt or seq + seg.length() > rcv.rcv_nxt):
         if flags & CWR:
             rcv.ece = False
             # The peer's window may be down to this segment. As in Linux it need not wait.

@@ -20,7 +20,6 @@ more. What a hostile peer can make grow is bounded by `least_piece` and `max_rec
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from utcp.core.records import (
@@ -224,24 +223,14 @@ class Flight(Records):
     def mark_sent_by(self, limit: int) -> int:
         """Take for lost whatever was last sent at `limit` or before and is not SACKed, after a
         time-out. Returns the bytes newly lost. Looks at every record."""
-        return sum(self._lose(burst) for burst in self._in_network() if burst.sent_at <= limit)
-
-    def mark_longer(self, most: int) -> int:
-        """Take for lost what is not SACKed in records of more than `most` bytes: in all that may
-        have left in segments longer than that. Returns the bytes newly lost."""
-        long = (burst for burst in self._in_network() if burst.end - burst.start > most)
-        total = sum(self._lose(burst) for burst in long)
-        if total:
-            self._limit_dups()
-        return total
-
-    def _in_network(self) -> Iterator[Burst]:
-        """All records that are neither SACKed nor lost."""
+        lost = 0
         bursts = self._bursts
         for i in range(self._head, len(bursts)):
             burst = bursts[i]
-            if not burst.marks & SACKED and burst.marks & (LOST | RESENT) != LOST:
-                yield burst
+            marks = burst.marks
+            if burst.sent_at <= limit and not marks & SACKED and marks & (LOST | RESENT) != LOST:
+                lost += self._lose(burst)
+        return lost
 
     def mark_all_lost(self, forget_sacked: bool) -> int:
         """Take everything for lost, retransmissions included.

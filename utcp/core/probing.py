@@ -5,7 +5,7 @@ When a probe leaves and what its ACK means; what time-outs and the kernel say ab
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from utcp.core import pmtu
 from utcp.core.loss import OPEN
@@ -15,7 +15,8 @@ from utcp.core.state import SYN_SENT
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-_SEGMENTS_BEHIND = 3
+_SEGMENTS_BEHIND: Final = 3
+_MOST_SACK: Final = 36  # bytes that a SACK option may have taken from a segment
 
 
 def start(conn: Connection, now: int) -> None:
@@ -86,8 +87,10 @@ def _lose_probe(conn: Connection, now: int) -> None:
 def on_timeout(conn: Connection, now: int) -> None:
     """The retransmission timer has expired, `snd.retries` counts it."""
     snd = conn.snd
-    head = snd.flight.head()
-    size = 0 if head is None else min(head.end - head.start, snd.mss)
+    flight = snd.flight
+    # Small segments were joined when they went again.
+    end = flight.scoreboard.starts[0] if flight.scoreboard.starts else flight.nxt
+    size = max(0, min(end - flight.una, snd.mss))
     full = size == snd.mss
     size += snd.smss - snd.mss + _headers(conn)
     if conn.pmtu.on_timeout(now, snd.retries, size, full):
@@ -95,16 +98,17 @@ def on_timeout(conn: Connection, now: int) -> None:
 
 
 def packet_too_big(conn: Connection, now: int, mtu: int) -> None:
-    """The path takes packets of at most `mtu` bytes (RFC 9293 §3.7.2): what is in flight and
-    larger is cut anew and sent again."""
+    """The path takes packets of at most `mtu` bytes (RFC 9293 §3.7.2): what is in flight is cut
+    anew and sent again, if there may be something larger."""
     probe = conn.pmtu
     flight = conn.snd.flight
     smaller, probe_lost = probe.packet_too_big(now, mtu)
     conn.calm = False
     if smaller:
         _set_path_mtu(conn, probe.low)
-        conn.agenda.forget_bursts(conn.addr)
-        flight.mark_longer(conn.snd.mss)
+        if flight.nxt - flight.una > conn.snd.mss - _MOST_SACK:
+            conn.agenda.forget_bursts(conn.addr)
+            flight.mark_all_lost(forget_sacked=False)
     elif probe_lost:
         flight.mark_lost(probe.probe_start, probe.probe_end)
     conn.touch()
