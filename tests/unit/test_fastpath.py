@@ -118,8 +118,8 @@ class Side:
             stack.enter_context(patch.object(ack, "predicted", lambda *_: False))
             stack.enter_context(patch.object(calm, "receive", lambda *_: False))
             stack.enter_context(patch.object(farewell, "receive", lambda *_: False))
-            stack.enter_context(patch.object(message, "send", lambda *_: b""))
-            stack.enter_context(patch.object(message, "awaited", lambda *_: False))
+            stack.enter_context(patch.object(message, "send", lambda *_: None))
+            stack.enter_context(patch.object(message, "awaited", lambda *_: None))
             stack.enter_context(patch.object(bulk, "send", lambda *_: None))
         return stack
 

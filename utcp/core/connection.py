@@ -233,13 +233,8 @@ class Connection:
 
     @nodelay.setter
     def nodelay(self, value: bool) -> None:
-        snd = self.snd
-        snd.nodelay = value
-        if value and snd.cork and snd.pending():
-            # As in Linux: what waits goes, and the cork stays.
-            snd.override = True
-            self.calm = False
-            self.timers.at[timers.CORK] = NEVER
+        self.snd.set_nodelay(value)
+        self.calm = False
         self.touch()
 
     @property

@@ -388,17 +388,12 @@ class Endpoint(Table):
         queue = agenda.to_send
         if len(queue) > 1 or agenda.bursts or agenda.replies or self._memory.look_at != NEVER:
             return None
-        if snd.buffer.end > nxt:
-            data = message.send(conn, now)
-            if not data:
-                return None
-            self.counters.datagrams_out += 1
-        elif message.awaited(conn, now):
-            data = b""
-        else:
-            return None
-        queue.clear()
-        conn.queued = False
+        data = message.send(conn, now) if snd.buffer.end > nxt else message.awaited(conn, now)
+        if data is not None:
+            queue.clear()
+            conn.queued = False
+            if data:
+                self.counters.datagrams_out += 1
         return data
 
     def _burst(self, conn: Connection, now: int) -> Transmit | None:

@@ -24,9 +24,9 @@ _WORD: Final = STAMPED_WORD | PSH
 _MS: Final = 1_000_000
 
 
-def send(conn: Connection, now: int) -> bytes:
+def send(conn: Connection, now: int) -> bytes | None:
     """All that is written, which is something, as one segment, if `conn.predict` and nothing is in
-    flight; then there is nothing left to send. b"" if it is not that simple: see `output.poll`."""
+    flight; then there is nothing left to send. None if it is not that simple: see `output.poll`."""
     snd = conn.snd
     start = snd.snd_nxt
     buffer = snd.buffer
@@ -36,9 +36,9 @@ def send(conn: Connection, now: int) -> bytes:
     rto_ns = snd.rtt.rto_ns
     # RFC 5681 §4.1: the congestion window may be stale.
     if size > mss or size > snd.snd_wnd or now - snd.last_sent_at > rto_ns:
-        return b""
+        return None
     if snd.pacer.on or (not conn.calm and not calm.look(conn, now)):
-        return b""
+        return None
     rcv = conn.rcv
     rcv_nxt = rcv.rcv_nxt
     data = _PACK(
@@ -82,24 +82,24 @@ def send(conn: Connection, now: int) -> bytes:
     return data
 
 
-def awaited(conn: Connection, now: int) -> bool:
-    """Whether nothing is to be sent because the ACK of what has come waits for an answer that is
-    not written yet, if `conn.predict`, nothing is in flight and nothing written; its timer is set
-    then. False if it is not that simple, and nothing is done: see `output.poll`."""
+def awaited(conn: Connection, now: int) -> bytes | None:
+    """Nothing (b"") if the ACK of what has come waits for an answer that is not written yet, where
+    `conn.predict`, nothing is in flight and nothing written; its timer is set. None if it is not
+    that simple: see `output.poll`."""
     acks = conn.acks
     if not acks.interactive or (not conn.calm and not calm.look(conn, now)):
-        return False
+        return None
     rcv = conn.rcv
     waiting = rcv.rcv_nxt - rcv.last_ack_sent
     if not 0 < waiting < LARGE or rcv.ack_due() or conn.await_data:
-        return False
+        return None
     at = conn.timers.at
     if at[DELAYED_ACK] != NEVER:
-        return False
+        return None
     snd = conn.snd
     snd.probe_unarmed = False
     rtt = snd.rtt
     at[DELAYED_ACK] = due = now + acks.arrived(now, rcv.rcv_nxt, rtt.rto_ns, rtt.min_rtt_ns)
     if due < conn.heap_at:
         conn.agenda.deadlines.schedule(conn)
-    return True
+    return b""

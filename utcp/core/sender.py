@@ -121,6 +121,13 @@ class Sender:
             self.cc.set_mss(self.mss)
         self.flight.least_piece = min(self.mss, _LARGE_MSS) >> 1
 
+    def set_nodelay(self, nodelay: bool) -> None:
+        """Turn the Nagle algorithm off, or on (RFC 9293 §3.7.4)."""
+        self.nodelay = nodelay
+        if nodelay and self.cork and self.pending():
+            # As in Linux: what waits goes, and the cork stays.
+            self.override = True
+
     def update_window(self, seq: int, ack: int, wnd: int) -> None:
         """RFC 9293 §3.10.7.4 step 5: take over the window unless the segment is an old one."""
         if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):

@@ -83,7 +83,7 @@ MUTATIONS: Final = (
     Mutation(
         "answers to bare segments outside the window are limited",
         ARRIVAL,
-        "    if (payload or seg.flags & FIN) and not seg.flags & SYN:\n",
+        "    if seg.length() and not seg.flags & SYN:\n",
         "    if True:\n",
         (f"{CHALLENGE}::test_keepalive_probes_without_end_are_answered_at_a_bounded_rate",),
     ),
