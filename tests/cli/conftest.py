@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,9 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 20
+
+# Under nohup this process ignores it, and so would the tools, rightly; their tests send it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Tool:

@@ -25,6 +25,8 @@ __all__ = ["Transport"]
 
 # Most bytes given to one data_received, as in asyncio.
 _MAX_READ: Final = 256 * 1024
+# The reasons of an end that is not the peer's doing.
+_BY_US: Final = frozenset((Reason.CLOSED, Reason.ABORTED))
 # Writes to a lost connection before each of them is logged, as in asyncio.
 _LOG_LOST_WRITES: Final = 5
 
@@ -94,8 +96,8 @@ class Transport(Ending):
         if not self._later:
             self._loop.call_soon(self._on_later)
         self._later |= events
-        if events & CLOSED and self._conn.reason is not Reason.CLOSED:
-            self._closing = True
+        if events & CLOSED and self._conn.reason not in _BY_US:
+            self._closing = True  # so that nobody begins something on it meanwhile
 
     def _on_later(self) -> None:
         events = self._later

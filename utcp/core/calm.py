@@ -145,7 +145,7 @@ def look(conn: Connection, now: int) -> bool:
         or held.starts
         or held.duplicated
         or rcv.ece
-        # A message would fill it.
+        # A message would fill the window.
         or snd.cc.cwnd < 2 * snd.mss
         # What an ACK, or text, would have to end, or could be about
         or loss.state
