@@ -410,23 +410,21 @@ async def test_what_data_has_woken_runs_before_the_end_is_told(net: Net, how: st
 
 
 async def test_what_data_has_woken_runs_before_eof_after_a_pause(net: Net) -> None:
+    gone = asyncio.Event()
+
     async def brief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"data")
         writer.close()
         await writer.wait_closed()
+        gone.set()
 
     async with net.handling(brief) as addr:
         transport, protocol = await net.create_connection(Woken, addr)
         transport.pause_reading()
-        await asyncio.sleep(0.05)
+        await gone.wait()
         transport.resume_reading()
         await protocol.lost
-        assert [call for call in protocol.calls if call != "made"] == [
-            "data",
-            "task",
-            "eof",
-            "lost",
-        ]
+        assert protocol.calls == ["made", "data", "task", "eof", "lost"]
 
 
 @pytest.mark.parametrize("net", ["utcp"], indirect=True)

@@ -145,7 +145,7 @@ def unacceptable(conn: Connection, now: int, seg: Segment, seq: int) -> None:
 
 
 def answer_text(conn: Connection, seg: Segment, seq: int) -> None:
-    """Acknowledge text or a FIN that is not wanted, at once."""
+    """Acknowledge text, or a FIN, of which some is old or beyond the window, at once."""
     rcv = conn.rcv
     payload = seg.end - seg.payload_at
     if payload and conn.sack_ok and seq + seg.length() <= rcv.rcv_nxt:

@@ -325,7 +325,7 @@ class Endpoint(Table):
     def unreachable(self, now: int, addr: Hashable, hard: bool, quoted: bytes = b"") -> None:
         """An ICMP error for a datagram to `addr` (RFC 9293 §3.9.2.2, RFC 5927 §4).
 
-        `hard`: port or protocol unreachable. `quoted`: the start of that datagram's payload as
+        `hard`: no such port or protocol, or prohibited. `quoted`: the start of its payload as
         the error quotes it; b"" is believed: only for what this host's own system says.
         """
         conn = self._connections.get(addr)

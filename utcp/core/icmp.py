@@ -17,7 +17,8 @@ _QUOTED_SEQ: Final = 8  # bytes of our header up to the end of the sequence numb
 
 
 def unreachable(conn: Connection, hard: bool, quoted: bytes) -> None:
-    """RFC 9293 §3.9.2.2: port or protocol (`hard`), or host or network, cannot be reached."""
+    """RFC 9293 §3.9.2.2: port or protocol (`hard`; or a firewall forbids it), or host or network,
+    cannot be reached."""
     if not _quotes(conn, quoted):
         return
     passive = conn.state is SYN_RECEIVED and conn.passive

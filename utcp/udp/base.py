@@ -131,7 +131,7 @@ class ErrorReport(NamedTuple):
     addr: Address
     """The address they were sent to, as `recv()` would give it."""
     hard: bool
-    """Nobody there: port or protocol unreachable. Otherwise it may pass."""
+    """Port or protocol unreachable, or a firewall forbids it. Otherwise it may pass."""
     mtu: int
     """Path MTU in bytes if they were too big; otherwise 0."""
     quoted: bytes
