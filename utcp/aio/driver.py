@@ -20,7 +20,7 @@ from utcp.aio import log
 from utcp.aio.outlet import Outlet, report_errors
 from utcp.aio.owner import ACKNOWLEDGED, Owner
 from utcp.core import Connection, Endpoint, State
-from utcp.core.events import CONNECTED, READABLE
+from utcp.core.events import CONNECTED
 from utcp.udp import UdpSocket
 
 if TYPE_CHECKING:
@@ -221,23 +221,24 @@ class Driver(Outlet):
         """Process a datagram, probably a message, and send what it caused. Returns whether that was
         an answer and nothing else, and the alarm comes early enough for it."""
         sock = self.sock
-        conn = self._receive_message(monotonic_ns(), sock.addr, sock.buffer, length, sock.ecn)
-        if conn is None:
+        arrived = self._receive_message(monotonic_ns(), sock.addr, sock.buffer, length, sock.ecn)
+        if arrived is None:
             self._take(length)
             self._deliver()
             self._settle()
             self._transmit()
             return False
+        conn, text = arrived
         owner = self._owners.get(conn)
-        if owner is not None:
-            owner.on_events(READABLE)
-        else:
-            conn.signal(READABLE)
+        try:
+            if owner is None or not owner.on_message(text):
+                self.endpoint.unread(conn, text)
+        except BaseException:
+            # After Ctrl-C in a callback nothing may be lost, the ACK included.
+            conn.touch()
+            raise
         if self._ready:
             self._deliver()
-        if not conn.rcv.buffer.size:
-            self._unsettled.pop(conn, None)
-        if self._unsettled:
             self._settle()
         return self._send_message(conn)
 

@@ -33,6 +33,10 @@ class Owner:
         """Take the bits of `Connection.take_events()`."""
         raise NotImplementedError
 
+    def on_message(self, text: bytes) -> bool:
+        """Take text that has just come. False: it is to be read later, when `on_events` says so."""
+        return False
+
     def on_shutdown(self) -> None:
         """The loop ends: let the connection close, call nothing back."""
         raise NotImplementedError

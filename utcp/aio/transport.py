@@ -99,6 +99,19 @@ class Transport(Ending):
         if events & CLOSED and self._conn.reason not in _BY_US:
             self._closing = True  # so that nobody begins something on it meanwhile
 
+    @override
+    def on_message(self, text: bytes) -> bool:
+        if self._paused or self._closing or self._buffered:
+            return False
+        self._fed_in = self._driver.turn
+        try:
+            self._protocol.data_received(text)  # type: ignore[attr-defined]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._fatal_error(exc, "protocol.data_received() call failed.")
+        return True
+
     def _on_later(self) -> None:
         events = self._later
         self._later = 0

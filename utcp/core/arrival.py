@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from utcp.core import ack as acks
-from utcp.core import admission, handshake, teardown
+from utcp.core import admission, handshake, teardown, text
 from utcp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from utcp.core.seq import MASK32, unwrap
 from utcp.core.state import (
@@ -278,7 +278,7 @@ def process_text(conn: Connection, seg: Segment, seq: int, buf: memoryview) -> N
         # RFC 9293 §3.6.1 (SHLD-3): data after CLOSE has nobody to read it.
         teardown.abort(conn, Reason.ABORTED)
         return
-    conn.take_text(seq, buf[start : seg.end])
+    text.take(conn, seq, buf[start : seg.end])
 
 
 def check_fin(conn: Connection, seg: Segment, seq: int) -> None:

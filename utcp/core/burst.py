@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import segment, train
+from utcp.core import recovery, segment, train
 from utcp.core.segment import (
     ACK,
     CWR,
@@ -228,7 +228,7 @@ def _resent(conn: Connection, now: int, start: int, end: int, segments: int, pay
     at[PERSIST] = at[CORK] = NEVER
     acknowledged(conn)
     conn.count_out(segments)
-    conn.count_again(segments, payload)
+    recovery.count_again(conn, segments, payload)
 
 
 def acknowledged(conn: Connection) -> None:

@@ -7,7 +7,7 @@ had to decide on, an option, a close. What `message` and `bulk` send leaves it a
 
 While it is set, all that is in flight was sent once, and bears no mark.
 
-`receive` does what `fastpath` does, and `_acknowledged` what `ack.predicted` does: a change there
+`receive` does what `fastpath` does, and `acknowledged` what `ack.predicted` does: a change there
 is one here, too. `tests/unit/test_fastpath.py` compares them, and with the long way.
 """
 
@@ -75,7 +75,7 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int, stride: in
     snd.snd_wl1 = last
     snd.snd_wl2 = ack
     if ack != una:
-        _acknowledged(conn, now, ack, wnd)
+        acknowledged(conn, now, ack, wnd)
     conn.touch()
     if now >= rcv.tuner.due_at:
         tuning.tune(conn, now, ts_ecr)
@@ -94,7 +94,7 @@ def _train(rcv: Receiver, buf: memoryview, length: int, stride: int) -> int:
     return count
 
 
-def _acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
+def acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
     """All that is in flight is acknowledged (RFC 9293 §3.10.7.4 step 5), by a segment with this
     window, in bytes."""
     snd = conn.snd

@@ -16,7 +16,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import autotune, cc, events, status, teardown, timers
+from utcp.core import autotune, cc, events, message, status, teardown, timers
 from utcp.core.ackdelay import AckDelay
 from utcp.core.agenda import Agenda
 from utcp.core.pmtu import LOOPBACK_MTU, PathMtu, mss_for
@@ -63,7 +63,9 @@ class Connection:
         "counters",
         "data_tos",
         "ecn_ok",
+        "folded",
         "heap_at",
+        "in_flight",
         "ipv6",
         "keepalive_count",
         "keepalive_due",
@@ -101,6 +103,7 @@ class Connection:
         "ts_ok",
         "user_timeout_ns",
         "writable_level",
+        "written",
         "wscale_ok",
     )
 
@@ -118,8 +121,7 @@ class Connection:
         passive: bool,
         burst_capacity: int,
     ) -> None:
-        self.addr = addr
-        self.config = config
+        self.addr, self.config = addr, config
         self.agenda = agenda
         self.counters = counters
         self.passive = passive
@@ -142,8 +144,9 @@ class Connection:
         self.timers = TimerTable()
         self.heap_at, self.ts_offset = NEVER, ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
-        self.predict = False  # whether `fastpath` may be tried
-        self.calm = False  # whether nothing is unusual: see `calm`
+        # Whether `fastpath` may be tried, nothing is unusual (see `calm`), a message is folded.
+        self.predict = self.calm = self.folded = False
+        self.written = self.in_flight = b""
         self.syn_due = self.reset_due = self.keepalive_due = False
         self.more = True  # to be sent, perhaps: see `output.poll`
         self.silent = passive  # the application has not heard of it yet
@@ -181,19 +184,20 @@ class Connection:
     @property
     def buffered(self) -> int:
         """Bytes written that the peer has not acknowledged yet."""
-        return self.snd.buffer.end - self.snd.buffer.start
+        buffer = self.snd.buffer
+        return buffer.end - buffer.start + len(self.in_flight) + len(self.written)
 
     @property
     def unsent(self) -> int:
         """Bytes written that were never sent yet."""
-        return self.snd.unsent()
+        return self.snd.unsent() + len(self.written)
 
     @property
     def bytes_sent(self) -> int:
         """Bytes of payload that were sent, retransmissions included."""
         snd = self.snd
-        end = snd.snd_nxt if snd.snd_nxt < snd.buffer.end else snd.buffer.end
-        return max(end - snd.iss - 1, 0) + self.bytes_retrans
+        fin = snd.fin_queued and snd.snd_nxt > snd.buffer.end
+        return max(snd.snd_nxt - fin - snd.iss - 1, 0) + self.bytes_retrans
 
     @property
     def most_received(self) -> int:
@@ -233,6 +237,7 @@ class Connection:
 
     @nodelay.setter
     def nodelay(self, value: bool) -> None:
+        self.unfold()
         self.snd.set_nodelay(value)
         self.calm = False
         self.touch()
@@ -245,6 +250,7 @@ class Connection:
 
     @cork.setter
     def cork(self, value: bool) -> None:
+        self.unfold()
         self.snd.cork = value
         self.calm = False
         self.timers.at[timers.CORK] = NEVER
@@ -269,6 +275,7 @@ class Connection:
 
     @keepalive.setter
     def keepalive(self, value: bool) -> None:
+        self.unfold()
         self.keepalive_on = value
         self.calm = False
         self.keepalive_probes = 0
@@ -277,6 +284,7 @@ class Connection:
 
     def info(self) -> TcpInfo:
         """A snapshot of everything that can be measured (RFC 9293 §3.9.1.5, STATUS)."""
+        self.unfold()
         return status.snapshot(self)
 
     # -- commands of the application ----------------------------------------------------------
@@ -288,10 +296,13 @@ class Connection:
         `bytes` are kept as they are, anything mutable is copied. Raises BrokenPipeError after
         `write_eof` or `close`, and ConnectionError when the connection is over.
         """
+        if self.calm and type(data) is bytes and message.write(self, data):
+            return len(data)
         if self.snd.fin_queued:
             raise BrokenPipeError("connection closing")
         if not self.predict and (self.state is CLOSED or self.state is TIME_WAIT):
             raise ConnectionError("connection does not exist")
+        self.unfold()
         buffer = self.snd.buffer
         buffer.append(data)
         if not self.queued:
@@ -320,6 +331,7 @@ class Connection:
         """Ask for WRITABLE, once, as soon as `buffered - sndbuf` is not above `level` bytes; it
         does not come any more when the connection is over."""
         if self.state is not CLOSED and self.state is not TIME_WAIT:
+            self.unfold()
             self.writable_level = level
             self.calm = False
             self.agenda.memory.note(self)
@@ -329,6 +341,7 @@ class Connection:
         """Say that no more will be written: a FIN goes out behind what is queued. Reading goes on
         for as long as the peer sends (RFC 9293 §3.6.1). Again, or when all is over: no effect."""
         if self.state is not CLOSED and self.state is not TIME_WAIT:
+            self.unfold()
             teardown.send_fin(self)
 
     def close(self, *, more: bool = False) -> None:
@@ -338,6 +351,7 @@ class Connection:
         With `more` the FIN waits for `write_eof`, and until then more can be written.
         """
         if self.state is not CLOSED and self.state is not TIME_WAIT and not self.orphan:
+            self.unfold()
             teardown.close(self, more=more)
 
     def acknowledge(self) -> None:
@@ -352,6 +366,7 @@ class Connection:
 
     def abort(self) -> None:
         """Drop everything and reset the connection (RFC 9293 §3.10.5, ABORT)."""
+        self.unfold()
         teardown.abort(self, Reason.ABORTED)
 
     # -- events -------------------------------------------------------------------------------
@@ -382,6 +397,11 @@ class Connection:
         rcv.capacity = autotune.initial(rcv.adv_mss, self.config.recv_buffer)
         rcv.rcv_wscale = self.agenda.terms.wscale
 
+    def unfold(self) -> None:
+        """To be called before anything but `message` looks at what was sent, or is to be."""
+        if self.folded:
+            message.unfold(self)
+
     def touch(self) -> None:
         """Have the endpoint's `poll_transmit` look at this connection."""
         if not self.queued:
@@ -406,32 +426,10 @@ class Connection:
         """The timestamp clock: milliseconds, from an offset of its own (RFC 7323 §5.4)."""
         return now // 1_000_000 + self.ts_offset & MASK32
 
-    def take_text(self, seq: int, data: memoryview) -> None:
-        """RFC 9293 §3.10.7.4 step 7: payload for the receive side, wherever it lies."""
-        rcv = self.rcv
-        if rcv.fin_seq >= 0 and seq + len(data) > rcv.fin_seq:
-            # Beyond the FIN there is nothing, whatever a segment says.
-            if seq >= rcv.fin_seq:
-                return
-            data = data[: rcv.fin_seq - seq]
-        if rcv.text(seq, data):
-            self.signal(events.READABLE)
-        if rcv.ack_now:  # out of order, old, or filling a hole
-            self.acks.disturbed()
-            self.agenda.memory.note(self)
-        if not self.await_data or rcv.ack_due():
-            self.touch()
-
     def count_out(self, segments: int) -> None:
         """Count a burst that goes out."""
         self.segs_out += segments
         self.counters.segments_out += segments
-
-    def count_again(self, segments: int, payload: int) -> None:
-        """Count what of it went out before."""
-        self.total_retrans += segments
-        self.bytes_retrans += payload
-        self.counters.retransmitted_segments += segments
 
     def window_opened(self) -> None:
         """There is much more room: tell the peer, if that can matter to it."""

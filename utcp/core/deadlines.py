@@ -32,12 +32,16 @@ class Deadlines:
         """Note the connection's next deadline, unless an earlier one stands here."""
         at = min(conn.timers.at)
         if at < conn.heap_at:
-            self._valid += conn.heap_at == NEVER
-            conn.heap_at = at
-            self._count += 1
-            heapq.heappush(self._heap, (at, self._count, conn))
-            if len(self._heap) > _COMPACT_AT:
-                self._compact()
+            self.note(conn, at)
+
+    def note(self, conn: Connection, at: int) -> None:
+        """Call the connection at `at`, which is earlier than what stands here."""
+        self._valid += conn.heap_at == NEVER
+        conn.heap_at = at
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, conn))
+        if len(self._heap) > _COMPACT_AT:
+            self._compact()
 
     def forget(self, conn: Connection) -> None:
         """The connection is over."""
@@ -73,6 +77,8 @@ class Deadlines:
         while self._heap and self._heap[0][0] <= now:
             at, _, conn = self._heap[0]
             valid = conn.heap_at == at
+            if valid and conn.folded:
+                conn.unfold()
             if valid and min(conn.timers.at) <= now:
                 break
             heapq.heappop(self._heap)

@@ -25,47 +25,23 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from utcp.config import Config
-from utcp.core import (
-    admission,
-    bulk,
-    calm,
-    fastpath,
-    handshake,
-    icmp,
-    listener,
-    message,
-    output,
-    segment,
-    timeouts,
-    timewait,
-)
+from utcp.core import bulk, calm, fastpath, icmp, message, output, timeouts
 from utcp.core.connection import Connection
-from utcp.core.cookies import Cookies
 from utcp.core.events import READABLE
-from utcp.core.listener import Listener
+from utcp.core.reception import Reception
 from utcp.core.resets import host
-from utcp.core.segment import ACK, FIN, RST, STAMPED_SIZE, SYN, Segment
-from utcp.core.seq import MASK32
-from utcp.core.state import (
-    CLOSED,
-    SYN_SENT,
-    TIME_WAIT,
-)
-from utcp.core.table import Table
+from utcp.core.segment import STAMPED_SIZE
+from utcp.core.state import CLOSED, SYN_SENT, TIME_WAIT
 from utcp.core.timers import NEVER
-from utcp.core.timewait import TimeWait
 from utcp.core.transmit import Transmit
 
 _CE: Final = 3  # RFC 3168 §5
 
 
-class Endpoint(Table):
+class Endpoint(Reception):
     """The TCP of one UDP socket."""
 
     __slots__ = (
-        "_cookies",
-        "_listener",
-        "_segment",
         "max_burst_bytes",
         "max_burst_segments",
         "more_to_send",
@@ -92,9 +68,6 @@ class Endpoint(Table):
         between the same addresses left them, and its TIME-WAIT is no obstacle (RFC 6191).
         """
         super().__init__(config, entropy, local, ipv6, path_mtu, host_of)
-        self._cookies = Cookies(config, self._secrets, self.counters)
-        self._segment = Segment()
-        self._listener: Listener | None = None
         self.ready = self._agenda.ready
         """The connections that `poll_ready` has, for a driver that wants to know without a call;
         as is the next one, and `unsettled`."""
@@ -106,25 +79,6 @@ class Endpoint(Table):
         """Most datagrams in one Transmit; 1 where the system cannot send more at once."""
 
     # -- user calls ---------------------------------------------------------------------------
-
-    def listen(self, backlog: int = 100) -> None:
-        """Accept connections (RFC 9293 §3.10.1, passive OPEN): they come out of `poll_ready`
-        with CONNECTED. `backlog` bounds those whose handshake is going on; beyond it a SYN is
-        answered with a cookie, or, without `Config.syn_cookies`, takes the place of the oldest
-        whose SYN-ACK has had its time, or gets no answer. ValueError for a backlog below 1."""
-        if backlog < 1:
-            raise ValueError("backlog must be at least 1")
-        self._listener = Listener(backlog, self._config.syn_cookies)
-        self._agenda.backlog = backlog
-
-    def unlisten(self) -> None:
-        """Accept no more. Connections whose handshake is going on may still come to be."""
-        self._listener = None
-
-    @property
-    def listening(self) -> bool:
-        """Whether SYNs are accepted."""
-        return self._listener is not None
 
     def connect(self, now: int, addr: Hashable, path_mtu: int = 0) -> Connection:
         """Open a connection (RFC 9293 §3.10.1, active OPEN): the SYN leaves with the next
@@ -173,16 +127,16 @@ class Endpoint(Table):
         counters.datagrams_in += 1
         view = buf if type(buf) is memoryview else memoryview(buf)
         conn = self._connections.get(addr)
-        if (
-            conn is not None
-            and conn.calm
-            and length > STAMPED_SIZE
-            and ecn != _CE
-            and calm.receive(conn, now, view, length, stride)
-        ):
-            self.unsettled[conn] = None
-            conn.signal(READABLE)
-            return
+        if conn is not None and conn.calm:
+            conn.unfold()
+            if (
+                length > STAMPED_SIZE
+                and ecn != _CE
+                and calm.receive(conn, now, view, length, stride)
+            ):
+                self.unsettled[conn] = None
+                conn.signal(READABLE)
+                return
         if not length:
             counters.malformed += 1
             return
@@ -198,23 +152,35 @@ class Endpoint(Table):
         fastpath.receive(conn, now, view, length, stride, ecn == _CE, self._segment)
         if conn.rcv.buffer.size:
             self.unsettled[conn] = None
-        if not conn.predict and (conn.state is CLOSED or conn.state is TIME_WAIT):
-            self._retire(now, conn)
+        if not conn.predict:
+            if conn.state is CLOSED or conn.state is TIME_WAIT:
+                self._retire(now, conn)
+        elif not conn.calm and conn.snd.snd_una == conn.snd.snd_nxt:
+            # What comes next may be a message.
+            calm.look(conn, now)
 
     def receive_message(
         self, now: int, addr: Hashable, buf: memoryview, length: int, ecn: int
-    ) -> Connection | None:
+    ) -> tuple[Connection, bytes] | None:
         """As `receive` for a single datagram, if that is a message: text that is next in order, and
-        nothing unusual. Returns the connection, which is to be read before `settle`; `poll_ready`
-        does not say so. If it is not that simple nothing is done: None, call `receive`."""
+        nothing unusual. Returns the connection and the text, which has been read; or is given back
+        to `unread`. `poll_message` is to be called next. If it is not that simple nothing is done:
+        None, call `receive`."""
         conn = self._connections.get(addr)
         if conn is None or not conn.calm or length <= STAMPED_SIZE or ecn == _CE:
             return None
-        if not calm.receive(conn, now, buf, length, 0):
+        text = message.receive(conn, now, buf, length)
+        if not text:
             return None
         self.counters.datagrams_in += 1
+        return conn, text
+
+    def unread(self, conn: Connection, text: bytes) -> None:
+        """The application does not want what `receive_message` has returned yet: it is to be read,
+        and `poll_ready` says so."""
+        conn.rcv.buffer.append(text, False)
         self.unsettled[conn] = None
-        return conn
+        conn.signal(READABLE)
 
     def settle(self) -> None:
         """Copy what connections hold only as views into received buffers, which may be
@@ -227,99 +193,6 @@ class Endpoint(Table):
                     self._memory.note(conn)
             unsettled.clear()
 
-    def _receive_unknown(
-        self, now: int, addr: Hashable, buf: memoryview, length: int, stride: int
-    ) -> int:
-        """Process what comes while there is no connection. Returns where it ends: if that is not
-        the end of the buffer, there is one now."""
-        conn = self._connections.get(addr)
-        if conn is not None:
-            # Its application has ended it since.
-            self._retire(now, conn)
-        pos = 0
-        while pos < length and addr not in self._connections:
-            end = min(pos + stride, length)
-            self.counters.segments_in += 1
-            status = self._segment.parse(buf, pos, end)
-            if status != segment.OK:
-                self.counters.not_ours += status == segment.NOT_OURS
-                self.counters.malformed += status == segment.MALFORMED
-            elif not self._unknown(now, addr, self._segment):
-                break
-            pos = end
-        return pos
-
-    def _unknown(self, now: int, addr: Hashable, seg: Segment) -> bool:
-        """A segment that belongs to no connection: TIME-WAIT, LISTEN or CLOSED decides. False
-        if there is a connection for it now."""
-        counters = self.counters
-        old = self._time_waits.records.get(addr)
-        if seg.flags & RST:
-            counters.resets_in += 1
-        if old is not None:
-            verdict = self._time_waits.segment_arrives(now, addr, seg, self.listening)
-            if verdict == timewait.REOPEN:
-                self._listen_segment(now, addr, seg, old)
-            elif verdict != timewait.DROP:
-                self._agenda.reply(addr, old.ack(now))
-        elif self._listener is None:
-            self._stray(now, addr, seg)
-        elif seg.flags & (SYN | ACK | RST) == ACK and self._cookies.recent(now):
-            return self._maybe_cookie(now, addr, seg)
-        else:
-            self._listen_segment(now, addr, seg, None)
-        return True
-
-    def _listen_segment(self, now: int, addr: Hashable, seg: Segment, old: TimeWait | None) -> None:
-        assert self._listener is not None
-        agenda = self._agenda
-        verdict = self._listener.segment_arrives(seg, len(agenda.half_open))
-        if verdict == listener.RESET:
-            self._stray(now, addr, seg)
-        if verdict in (listener.RESET, listener.IGNORE):
-            return
-        refusal = agenda.admission.refusal(addr, self._memory.pressed)
-        if refusal != admission.NONE:
-            if refusal == admission.RESET:
-                agenda.reset(now, addr, seg)
-        elif verdict == listener.COOKIE and old is None:
-            agenda.reply(addr, self._cookies.answer(now, addr, seg, self.path_mtu, self._ipv6))
-        else:
-            if len(agenda.half_open) >= agenda.backlog:
-                oldest = agenda.end_oldest(at_any_rate=old is not None)
-                if oldest is None:
-                    self.counters.connections_refused += 1
-                    return
-                self._retire(now, oldest)
-            iss, ts_offset = self._secrets.numbers(now, addr)
-            if old is not None:
-                iss = old.iss_for_successor(iss)
-                self._time_waits.reopen(addr)
-            conn = self._new(addr, iss, ts_offset, self.path_mtu, passive=True)
-            handshake.open_passive(conn, now, seg)
-
-    def _maybe_cookie(self, now: int, addr: Hashable, seg: Segment) -> bool:
-        """An ACK while cookies are out. False if it brings one: then there is a connection now,
-        which takes the segment."""
-        syn = self._cookies.syn(now, addr, seg)
-        if syn is not None:
-            self.counters.segments_in -= 1  # it will be counted again
-            _, ts_offset = self._secrets.numbers(now, addr)
-            iss = seg.ack32 - 1 & MASK32
-            conn = self._new(addr, iss, ts_offset, self.path_mtu, passive=True)
-            handshake.open_by_cookie(conn, now, syn)
-            return False
-        if seg.end == seg.payload_at and not seg.flags & FIN:
-            self._stray(now, addr, seg)
-        # Else it may be what was sent behind a segment that is lost, which has the cookie and will
-        # be sent again: no RST.
-        return True
-
-    def _stray(self, now: int, addr: Hashable, seg: Segment) -> None:
-        """RFC 9293 §3.10.7.1: a segment for nobody gets a RST, a RST gets nothing."""
-        self.counters.strays += 1
-        self._agenda.reset(now, addr, seg)
-
     # -- errors from below --------------------------------------------------------------------
 
     def unreachable(self, now: int, addr: Hashable, hard: bool, quoted: bytes = b"") -> None:
@@ -330,6 +203,7 @@ class Endpoint(Table):
         """
         conn = self._connections.get(addr)
         if conn is not None:
+            conn.unfold()
             icmp.unreachable(conn, hard, quoted)
 
     def packet_too_big(self, now: int, addr: Hashable, mtu: int, quoted: bytes = b"") -> None:
@@ -337,6 +211,7 @@ class Endpoint(Table):
         will be cut anew and sent again (RFC 9293 §3.7.2). `quoted` as for `unreachable`."""
         conn = self._connections.get(addr)
         if conn is not None:
+            conn.unfold()
             icmp.packet_too_big(conn, now, mtu, quoted)
 
     # -- effects ------------------------------------------------------------------------------
@@ -368,7 +243,8 @@ class Endpoint(Table):
             else:
                 if conn.snd.probe_unarmed:
                     output.done(conn, now)
-                self._deadlines.schedule(conn)
+                if not conn.folded:
+                    self._deadlines.schedule(conn)
             if out is not None:
                 break
         self.counters.datagrams_out += 1
@@ -380,30 +256,37 @@ class Endpoint(Table):
         `data_tos`, and all; b"" if it would return None, for an ACK waits. Then `poll_timeout` is
         not before `conn.heap_at` and what it was. If it is not that simple nothing is done: None,
         call `poll_transmit`."""
-        snd = conn.snd
-        nxt = snd.snd_nxt
-        if snd.snd_una != nxt or not (conn.predict and conn.queued):
-            return None
         agenda = self._agenda
         queue = agenda.to_send
-        if len(queue) > 1 or agenda.bursts or agenda.replies or self._memory.look_at != NEVER:
+        data = None
+        if not (
+            len(queue) > conn.queued
+            or agenda.bursts
+            or agenda.replies
+            or self._memory.look_at != NEVER
+        ):
+            if conn.written:
+                data = message.send(conn, now)
+            elif conn.calm:
+                data = message.awaited(conn, now)
+        if data is None:
+            conn.touch()
             return None
-        data = message.send(conn, now) if snd.buffer.end > nxt else message.awaited(conn, now)
-        if data is not None:
+        if conn.queued:
             queue.clear()
             conn.queued = False
-            if data:
-                self.counters.datagrams_out += 1
+        if data:
+            self.counters.datagrams_out += 1
         return data
 
     def _burst(self, conn: Connection, now: int) -> Transmit | None:
         """The next burst of a connection, by the shortest way that will do."""
-        snd = conn.snd
-        if conn.predict and snd.buffer.end > snd.snd_nxt:
-            if snd.snd_nxt == snd.snd_una:
-                data = message.send(conn, now)
-                if data:
-                    return Transmit(conn.addr, data, len(data), conn.data_tos)
+        if conn.folded:
+            data = message.send(conn, now) if conn.written else None
+            if data:
+                return Transmit(conn.addr, data, len(data), conn.data_tos)
+            message.unfold(conn)
+        if conn.predict and conn.snd.buffer.end > conn.snd.snd_nxt:
             out = bulk.send(conn, now, self.max_burst_bytes, self.max_burst_segments)
             if out is not None:
                 return out
@@ -445,6 +328,7 @@ class Endpoint(Table):
         """
         deadlines = self._deadlines
         while (conn := deadlines.due(now)) is not None:
+            conn.unfold()
             if behind:
                 timeouts.postpone(conn, now)
             if conn.timers.next() <= now:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from utcp.core import events, probing, segment, teardown, timers, tuning
+from utcp.core import events, probing, recovery, segment, teardown, text, timers, tuning
 from utcp.core.loss import LossDetector
 from utcp.core.segment import ACK, CWR, ECE, RST, SYN, Segment
 from utcp.core.seq import unwrap
@@ -46,7 +46,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
     conn.more = False
     conn.count_out(1)
     if lost:
-        conn.count_again(1, 0)
+        recovery.count_again(conn, 1, 0)
     return Transmit(conn.addr, data, len(data), conn.tos)
 
 
@@ -205,7 +205,7 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
     if not conn.await_data or snd.pending():
         conn.touch()
     if seg.end > seg.payload_at:
-        conn.take_text(conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
+        text.take(conn, conn.rcv.rcv_nxt, buf[seg.payload_at : seg.end])
 
 
 def established(conn: Connection, now: int, ack: int) -> None:

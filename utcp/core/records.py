@@ -122,6 +122,10 @@ class Records:
         self.nxt = end
         self.pipe += end - start
 
+    def restart(self, seq: int) -> None:
+        """Nothing is in flight, and what is sent next begins at `seq`."""
+        self.una = self.nxt = seq
+
     def ack_plain(self, una: int, now: int, sample: AckSample) -> bool:
         """Take a cumulative acknowledgment of something, up to `una`, if no record that it covers
         bears a mark and none is SACKed.

@@ -194,3 +194,10 @@ def _undo(conn: Connection) -> None:
     cc.cwnd = max(min(cc.cwnd, snd.snd_nxt - snd.snd_una + most), reduced)
     # The peer need not hear of a reduction that was none (as in Linux).
     snd.cwr_pending = False
+
+
+def count_again(conn: Connection, segments: int, payload: int) -> None:
+    """Count what of a burst that goes out went out before."""
+    conn.total_retrans += segments
+    conn.bytes_retrans += payload
+    conn.counters.retransmitted_segments += segments

@@ -96,6 +96,10 @@ class SendBuffer:
         self._ends.append(self.end)
         self._tail_start = self.end
 
+    def restart(self, seq: int) -> None:
+        """Nothing is held, and what is written next begins at `seq`."""
+        self.start = self.end = self._tail_start = seq
+
     def run(self, seq: int) -> memoryview:
         """The bytes from `seq`, which must lie in [start, end), to the end of their chunk.
 
