@@ -15,9 +15,22 @@ def check_connection(conn: Connection) -> None:
         assert not conn.rcv.reassembly.starts
         assert not conn.buffered
         return
-    _check_sender(conn)
+    if conn.folded:
+        _check_folded(conn)
+    else:
+        _check_sender(conn)
     if conn.state is not SYN_SENT:
         _check_receiver(conn)
+
+
+def _check_folded(conn: Connection) -> None:
+    """All that the parts do not know of is one message."""
+    snd = conn.snd
+    assert conn.calm
+    assert not conn.in_flight or not conn.written
+    assert snd.snd_nxt - snd.snd_una == len(conn.in_flight) <= snd.mss
+    assert len(snd.flight) == snd.buffer.end - snd.buffer.start == 0
+    assert not conn.in_flight or conn.heap_at < NEVER, "nothing will ever be sent again"
 
 
 def _check_sender(conn: Connection) -> None:

@@ -125,7 +125,7 @@ class Side:
                     assert conn.folded or not conn.in_flight
                     if self.reads_at_once:
                         self.read.append(text)
-                        self.events |= READABLE
+                        conn.signal(READABLE)
                     else:
                         self.endpoint.unread(conn, text)
                     conn.touch()  # `poll_message` does not depend on it

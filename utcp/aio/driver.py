@@ -164,8 +164,6 @@ class Driver(Outlet):
                 # After Ctrl-C in a callback nothing may be lost.
                 self._settle()
                 self.sock.reuse()
-        if self._counters.malformed != self._malformed:
-            _log_malformed(self)
         if self.loose:
             self._let_go()
 
@@ -216,6 +214,8 @@ class Driver(Outlet):
         if self.server is not None and addr not in self._known:
             self.endpoint.path_mtu = sock.path_mtu(addr)
         self._receive(monotonic_ns(), addr, sock.buffer, length, sock.stride, sock.ecn)
+        if self._counters.malformed != self._malformed:
+            _log_malformed(self)
 
     def _exchange(self, length: int) -> bool:
         """Process a datagram, probably a message, and send what it caused. Returns whether that was

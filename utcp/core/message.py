@@ -92,12 +92,8 @@ def _acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
     rtt = snd.rtt
     if rtt.update(now - snd.last_sent_at, now):
         snd.pacer.on_rtt(rtt.min_rtt_ns)
-    sample = snd.sample
-    sample.now = now
-    sample.prior_in_flight = ack - snd.snd_una
-    sample.srtt_ns = rtt.srtt_ns
     # A message does not fill the congestion window.
-    snd.cc.on_rate_limited(sample)
+    snd.cc.on_rate_limited(now, ack - snd.snd_una, rtt.srtt_ns)
     snd.snd_una = ack
 
 
@@ -155,20 +151,23 @@ def send(conn: Connection, now: int) -> bytes | None:
         acks.answered(now, rcv_nxt)
     rcv.last_ack_sent = rcv_nxt
     conn.timers.at[DELAYED_ACK] = NEVER
-    # Not later than what `unfold` will say, which is to look again.
-    due_ns = rto_ns
-    if conn.sack_ok:
-        probe_ns = pto_ns(rtt.srtt_ns, True, acks.most_ns)
-        if probe_ns < rto_ns:
-            due_ns = probe_ns
-    if 0 < conn.user_timeout_ns < due_ns:
-        due_ns = conn.user_timeout_ns
-    due = now + due_ns
-    if due < conn.heap_at:
-        conn.agenda.deadlines.note(conn, due)
+    if conn.heap_at > now + conn.agenda.terms.soon_ns or conn.user_timeout_ns:
+        _watch(conn, now)
     conn.segs_out += 1
     conn.counters.segments_out += 1
     return header + data
+
+
+def _watch(conn: Connection, now: int) -> None:
+    """Be called in time for what has been sent at `now`: not later than `unfold` will say."""
+    rtt = conn.snd.rtt
+    due_ns = rtt.rto_ns
+    if conn.sack_ok:
+        due_ns = min(due_ns, pto_ns(rtt.srtt_ns, True, conn.acks.most_ns))
+    if conn.user_timeout_ns:
+        due_ns = min(due_ns, conn.user_timeout_ns)
+    if now + due_ns < conn.heap_at:
+        conn.agenda.deadlines.note(conn, now + due_ns)
 
 
 def awaited(conn: Connection, now: int) -> bytes | None:

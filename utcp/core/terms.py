@@ -25,6 +25,7 @@ class Terms:
         "rto_initial_ns",
         "rto_max_ns",
         "rto_min_ns",
+        "soon_ns",
         "user_timeout_ns",
         "wscale",
     )
@@ -35,6 +36,8 @@ class Terms:
         self.rto_min_ns = ns("rto_min")
         self.rto_max_ns = ns("rto_max")
         self.delayed_ack_ns = ns("delayed_ack")
+        self.soon_ns = min(self.rto_min_ns, self.delayed_ack_ns)
+        """No time-out of something sent is shorter, but for the user's."""
         self.mtu_raise_ns = ns("mtu_raise_interval")
         self.challenge_interval_ns = ns("challenge_ack_interval")
         self.user_timeout_ns = ns("user_timeout")

@@ -23,6 +23,7 @@ from utcp.core import NEVER, Connection, Endpoint, State
 from utcp.testing.apps import App, Sink, Source
 from utcp.testing.clock import MS, SECOND, VirtualClock
 from utcp.testing.network import Burst, Link, LinkConfig, Network, Node
+from utcp.testing.prompt import PromptEndpoint
 from utcp.testing.rules import RuleList
 from utcp.testing.trace import Trace, ladder
 
@@ -409,7 +410,9 @@ def pair(
     world = Pair(seed, trace=trace, stall_ns=stall_ns)
     hosts = []
     for name, settings in (("a", config), ("b", config_b or config)):
-        endpoint = Endpoint(settings, world.random.randbytes(32), path_mtu=path_mtu)
+        # Half of the seeds take messages by the way that drivers take.
+        kind = PromptEndpoint if seed & 1 else Endpoint
+        endpoint = kind(settings, world.random.randbytes(32), path_mtu=path_mtu)
         host = world.add(name, cast(PollNode, endpoint), gro=gro, lend=lend)
         host.recv_buffer = settings.recv_buffer
         hosts.append(host)

@@ -156,20 +156,22 @@ class LinuxUdpSocket(UdpSocket):
         """Send a burst with one system call; see `UdpSocket.send`."""
         if type(data) is not bytes and isinstance(data, list | tuple):
             return self._send_pieces(addr, data, segment_size, tos)
-        if len(data) <= segment_size:
-            segment_size = 0
-        elif self.max_burst_segments == 1:
-            return self._send_each(addr, data, segment_size, self._ancillary(addr, 0, tos))
         ancillary: Sequence[tuple[int, int, bytes]] = ()
-        if self._wildcard or segment_size or tos != self._tos:
-            ancillary = self._ancillary(addr, segment_size, tos)
         try:
-            if ancillary or self._wildcard:
-                self._transmit(addr, data, ancillary)
-            elif self._connected:
-                self._sock.send(data)
-            else:
-                self._sock.sendto(data, addr)
+            if len(data) <= segment_size and tos == self._tos and not self._wildcard:
+                segment_size = 0
+                # The usual case: nothing is to be said about it.
+                if self._connected:
+                    self._sock.send(data)
+                else:
+                    self._sock.sendto(data, addr)
+                return SENT
+            if len(data) <= segment_size:
+                segment_size = 0
+            elif self.max_burst_segments == 1:
+                return self._send_each(addr, data, segment_size, self._ancillary(addr, 0, tos))
+            ancillary = self._ancillary(addr, segment_size, tos)
+            self._transmit(addr, data, ancillary)
         except BlockingIOError:
             return WOULD_BLOCK
         except OSError as error:

@@ -16,12 +16,13 @@ WAITING: Final = "tests/attack/test_time_wait.py"
 ADMISSION: Final = "utcp/core/admission.py"
 AGENDA: Final = "utcp/core/agenda.py"
 ARRIVAL: Final = "utcp/core/arrival.py"
-CONNECTION: Final = "utcp/core/connection.py"
 CORE_COOKIES: Final = "utcp/core/cookies.py"
 ENDPOINT: Final = "utcp/core/endpoint.py"
 LISTENER: Final = "utcp/core/listener.py"
 MEMORY: Final = "utcp/core/memory.py"
+RECEPTION: Final = "utcp/core/reception.py"
 SECRETS: Final = "utcp/core/secrets.py"
+TEXT: Final = "utcp/core/text.py"
 TIMEOUTS: Final = "utcp/core/timeouts.py"
 
 FLOODS: Final = (
@@ -35,7 +36,7 @@ FLOODS: Final = (
     ),
     Mutation(
         "the backlog bounds handshakes",
-        ENDPOINT,
+        RECEPTION,
         "if len(agenda.half_open) >= agenda.backlog:",
         "if False:",
         (f"{FLOOD}::test_without_cookies_a_client_comes_in_when_the_flood_lets_it",),
@@ -70,7 +71,7 @@ FLOODS: Final = (
     ),
     Mutation(
         "a peer in TIME-WAIT gets no cookie",
-        ENDPOINT,
+        RECEPTION,
         "verdict == listener.COOKIE and old is None",
         "verdict == listener.COOKIE",
         (f"{FLOOD}::test_a_peer_in_time_wait_gets_no_cookie",),
@@ -137,14 +138,14 @@ FLOODS: Final = (
     ),
     Mutation(
         "no cookie is looked for while none is out",
-        ENDPOINT,
+        RECEPTION,
         " and self._cookies.recent(now)",
         "",
         (f"{COOKIES}::test_while_no_cookie_is_out_no_ack_is_taken_for_one",),
     ),
     Mutation(
         "no RST for data behind a lost cookie",
-        ENDPOINT,
+        RECEPTION,
         "if seg.end == seg.payload_at and not seg.flags & FIN:",
         "if True:",
         (f"{COOKIES}::test_the_segment_with_the_cookie_is_lost_and_more_follows",),
@@ -211,9 +212,9 @@ FLOODS: Final = (
     ),
     Mutation(
         "what is held out of order counts",
-        CONNECTION,
-        "            self.acks.disturbed()\n            self.agenda.memory.note(self)\n",
-        "            self.acks.disturbed()\n",
+        TEXT,
+        "        conn.acks.disturbed()\n        conn.agenda.memory.note(conn)\n",
+        "        conn.acks.disturbed()\n",
         (f"{LIMITS}::test_bytes_held_out_of_order_count",),
     ),
     Mutation(

@@ -312,9 +312,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "nothing behind the FIN",
-        "utcp/core/connection.py",
-        "        if rcv.fin_seq >= 0 and seq + len(data) > rcv.fin_seq:\n",
-        "        if False:\n",
+        "utcp/core/text.py",
+        "    if rcv.fin_seq >= 0 and seq + len(data) > rcv.fin_seq:\n",
+        "    if False:\n",
         (f"{REWRITES}::test_a_fin_ahead_cuts_what_comes_later",),
     ),
     Mutation(

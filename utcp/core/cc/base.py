@@ -127,7 +127,7 @@ class CongestionControl:
         if not acked or sample.in_recovery or sample.ece:
             return
         if not sample.cwnd_limited:
-            self.on_rate_limited(sample)
+            self.on_rate_limited(sample.now, sample.prior_in_flight, sample.srtt_ns)
             return
         self._half_ends_at = _FULL
         # An ACK that fills a hole covers data that had left the network before: what was in the
@@ -170,17 +170,17 @@ class CongestionControl:
 
     # -- windows that are not used ------------------------------------------------------------
 
-    def on_rate_limited(self, sample: AckSample) -> None:
-        """An ACK while the application or the peer's window limits what is sent, not `cwnd`.
+    def on_rate_limited(self, now: int, used: int, srtt_ns: int) -> None:
+        """An ACK while the application or the peer's window limits what is sent, not `cwnd`, of
+        which there were `used` bytes in flight.
 
         The window does not grow (RFC 7661 §4.4, RFC 9438 §5.8; draft-ietf-ccwg-ratelimited-increase
         would allow a little). If less than half of it was used for a sampling period of RFC 7661
         (§4.2: 1 s, or 3 RTTs), it is halved, and so on for each half of that period: RFC 7661
         allows to wait up to five minutes, but supposes pacing. Linux halves it, too, and sooner.
         """
-        used = sample.prior_in_flight
-        if sample.now >= self._half_ends_at:
-            self._next_half(sample.now, max(3 * sample.srtt_ns, _LEAST_SAMPLING_NS), used)
+        if now >= self._half_ends_at:
+            self._next_half(now, max(3 * srtt_ns, _LEAST_SAMPLING_NS), used)
         elif used > self._used:
             self._used = used
 

@@ -149,12 +149,12 @@ class Cubic(CongestionControl):
 
     # -- windows that are not used ------------------------------------------------------------
 
-    def on_rate_limited(self, sample: AckSample) -> None:
+    def on_rate_limited(self, now: int, used: int, srtt_ns: int) -> None:
         """Stop the clock as well."""
         if self._paused_at == _RUNNING:
-            self._pause(sample.now)
-        if sample.now >= self._half_ends_at or sample.prior_in_flight > self._used:
-            super().on_rate_limited(sample)
+            self._pause(now)
+        if now >= self._half_ends_at or used > self._used:
+            super().on_rate_limited(now, used, srtt_ns)
 
     def on_idle(self, now: int, idle_ns: int, rto_ns: int) -> None:
         """Stop the clock as well."""
