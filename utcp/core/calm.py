@@ -3,12 +3,14 @@
 What could be in the way of header prediction (`fastpath`), and of `message`, is a long list, and
 hardly ever true. So `look` goes through it once and sets `conn.calm`; and whoever changes something
 that is on the list clears it: a segment that is not predicted, a time-out, a burst that `output`
-had to decide on, an option, a close. What `message` and `bulk` send leaves it as it is.
+had to decide on, an option, a close. What `message` and `bulk` send leaves it as it is. The
+endpoint has it looked for when something has come by the long way and nothing is in flight.
 
 While it is set, all that is in flight was sent once, and bears no mark.
 
-`receive` does what `fastpath` does, and `acknowledged` what `ack.predicted` does: a change there
-is one here, too. `tests/unit/test_fastpath.py` compares them, and with the long way.
+`receive` does what `fastpath` does, as does `message.receive`, and `acknowledged` what
+`ack.predicted` does: a change there is one here, too. `tests/unit/test_fastpath.py` compares them,
+and with the long way.
 """
 
 from __future__ import annotations

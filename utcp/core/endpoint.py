@@ -128,7 +128,8 @@ class Endpoint(Reception):
         view = buf if type(buf) is memoryview else memoryview(buf)
         conn = self._connections.get(addr)
         if conn is not None and conn.calm:
-            conn.unfold()
+            if conn.folded:
+                message.unfold(conn)
             if (
                 length > STAMPED_SIZE
                 and ecn != _CE

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import ack as acks
-from utcp.core import arrival, calm, farewell, train, tuning
+from utcp.core import arrival, farewell, train, tuning
 from utcp.core.events import READABLE
 from utcp.core.segment import (
     NOT_OURS,
@@ -64,8 +64,6 @@ def receive(
             if option == TIMESTAMPS_WORD:
                 echo = ts_ecr
         tuning.tune(conn, now, echo)
-        # For who only receives: who sends messages looks then.
-        calm.look(conn, now)
 
 
 def _segment(
