@@ -90,7 +90,9 @@ def test_what_is_lost_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", bytes(MSS + 1), bytearray(b"mutable"), memoryview(b"view")], ids=repr
+    "data",
+    [b"", bytes(MSS + 1), bytearray(b"mutable"), memoryview(b"view")],
+    ids=["nothing", "large", "mutable", "view"],
 )
 def test_what_is_no_message_is_not_folded(data: bytes) -> None:
     side = quiet()

@@ -156,7 +156,7 @@ class Endpoint(Reception):
         if not conn.predict:
             if conn.state is CLOSED or conn.state is TIME_WAIT:
                 self._retire(now, conn)
-        elif not conn.calm and conn.snd.snd_una == conn.snd.snd_nxt:
+        elif not conn.calm and conn.snd.snd_una == conn.snd.snd_nxt and conn.rcv.fin_seq < 0:
             # What comes next may be a message.
             calm.look(conn, now)
 
