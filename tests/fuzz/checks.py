@@ -15,6 +15,8 @@ def check_connection(conn: Connection) -> None:
         assert not conn.rcv.reassembly.starts
         assert not conn.buffered
         return
+    if not conn.folded:
+        assert conn.heap_at <= min(conn.timers.at), "the endpoint will call too late"
     if conn.folded:
         _check_folded(conn)
     else:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.unit.sides import MSS, PEER, Side, segment
 from utcp.core import NEVER, State, calm
+from utcp.core.cc import CongestionControl
+from utcp.core.sample import AckSample
 from utcp.core.segment import ACK, PSH
 from utcp.core.timers import PTO, RTO, USER
 from utcp.testing import MS, SECOND
@@ -167,3 +169,23 @@ def test_a_folded_connection_is_calm_until_it_is_told() -> None:
     assert not calm.look(conn, side.now)  # the timer is to be set first
     side.turn()
     assert conn.buffered == 6
+
+
+def test_a_congestion_control_that_wants_to_hear_of_every_ack_does() -> None:
+    heard = []
+
+    class Listening(CongestionControl):
+        __slots__ = ()
+
+        def on_ack(self, sample: AckSample) -> None:
+            heard.append((sample.acked, sample.rtt_ns, sample.cwnd_limited))
+
+    side = quiet()
+    side.conn.snd.cc = Listening(MSS, 10)
+    for size in (10, 20):
+        side.conn.write(bytes(size))
+        side.turn()
+        side.now += MS
+        request(side)
+        side.conn.read()
+    assert heard == [(10, MS, False), (20, MS, False)]

@@ -158,10 +158,13 @@ class Driver(Outlet):
                 self._set_alarm()
         except OSError as exc:
             self._on_broken(exc)
+        except BaseException:
+            # Ctrl-C in a callback. Should the loop run on, nothing may be lost, or late.
+            self.soon()
+            raise
         finally:
             self.running = False
             if self._unsettled:
-                # After Ctrl-C in a callback nothing may be lost.
                 self._settle()
                 self.sock.reuse()
         if self.loose:
@@ -233,13 +236,12 @@ class Driver(Outlet):
         try:
             if owner is None or not owner.on_message(text):
                 self.endpoint.unread(conn, text)
+            if self._ready:
+                self._deliver()
+                self._settle()
         except BaseException:
-            # After Ctrl-C in a callback nothing may be lost, the ACK included.
-            conn.touch()
+            conn.touch()  # for the ACK
             raise
-        if self._ready:
-            self._deliver()
-            self._settle()
         return self._send_message(conn)
 
     def _on_unowned(self, conn: Connection) -> None:
@@ -318,6 +320,9 @@ class Driver(Outlet):
             self.flush()
         except OSError as exc:
             self._on_broken(exc)
+        except BaseException:
+            self.soon()
+            raise
         finally:
             self.running = False
         if self.loose:

@@ -86,6 +86,7 @@ class Outlet:
         """Send what there is, which is probably one message of `conn`, or nothing yet. Returns
         whether that was all, and the alarm comes early enough for it."""
         if self._stuck is not None:
+            conn.touch()
             return False
         data = self._poll_message(monotonic_ns(), conn)
         if data is None:

@@ -126,7 +126,9 @@ def predicted(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
         snd.cwnd_limited = False
     else:
         # RFC 6298 §5 (5.3)
-        at[timers.RTO] = now + rtt.rto_ns
+        at[timers.RTO] = due = now + rtt.rto_ns
+        if due < conn.heap_at:
+            conn.touch()
         if loss.may_probe:
             _rearm_probe(conn, now)
     return True
@@ -185,7 +187,10 @@ def _rearm(conn: Connection, now: int, advanced: bool) -> None:
         snd.cwnd_limited = False
     elif advanced:
         # RFC 6298 §5 (5.3)
-        at[timers.RTO] = now + snd.rtt.rto_ns
+        at[timers.RTO] = due = now + snd.rtt.rto_ns
+        if due < conn.heap_at:
+            # The backoff has ended, and nothing else may have the endpoint look.
+            conn.touch()
         if snd.loss.may_probe:
             _rearm_probe(conn, now)
 

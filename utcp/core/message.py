@@ -60,9 +60,10 @@ def receive(conn: Connection, now: int, buf: memoryview, length: int) -> bytes:
         ack = una
     elif not wnd:
         return b""
-    elif conn.folded:
+    elif conn.folded and not snd.cc.hears_every_ack:
         _acknowledged(conn, now, ack, wnd)
     else:
+        conn.unfold()
         calm.acknowledged(conn, now, ack, wnd)
     conn.segs_in += 1
     conn.counters.segments_in += 1

@@ -83,10 +83,15 @@ class CongestionControl:
     )
 
     name: ClassVar[str] = "none"
+    hears_every_ack: ClassVar[bool] = False
+    """Whether `on_ack` is overridden: then no ACK takes a way that leaves it out."""
     beta_loss: ClassVar[int] = 50
     """What a loss leaves of the window, percent (RFC 5681 §3.1)."""
     beta_ecn: ClassVar[int] = 80
     """What a congestion mark leaves of it, percent (RFC 8511 §3.1)."""
+
+    def __init_subclass__(cls) -> None:
+        cls.hears_every_ack = cls.on_ack is not CongestionControl.on_ack
 
     def __init__(self, mss: int, initial_window_segments: int) -> None:
         self.mss = mss
