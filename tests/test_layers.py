@@ -34,9 +34,9 @@ NOT_IN_CORE: Final = {
 CORE: Final = (
     "events prr sample seq state timers transmit",
     "segment",
-    "ackdelay admission autotune cc deadlines frto listener pacer pmtu reassembly recv_buffer "
+    "ackdelay admission autotune cc frto listener pacer pmtu reassembly recv_buffer "
     "records rtt scoreboard secrets sharing status train",
-    "flight memory receiver resets send_buffer teardown timewait tlp",
+    "deadlines flight memory receiver resets send_buffer teardown timewait tlp",
     "terms",
     "agenda rack undo",
     "loss",

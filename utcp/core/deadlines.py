@@ -11,11 +11,34 @@ import heapq
 from typing import TYPE_CHECKING, Final
 
 from utcp.core.timers import NEVER
+from utcp.core.tlp import pto_ns
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _COMPACT_AT: Final = 64
+
+
+def deadline(conn: Connection) -> int:
+    """When the connection wants to be called, also if it is folded: see `message`."""
+    at = min(conn.timers.at)
+    if conn.in_flight:
+        due = conn.snd.last_sent_at + patience_ns(conn)
+        if due < at:
+            return due
+    return at
+
+
+def patience_ns(conn: Connection) -> int:
+    """How long after it has been sent a message that is not acknowledged has a time-out."""
+    rtt = conn.snd.rtt
+    wait_ns = rtt.rto_ns
+    if conn.snd.loss.may_probe:
+        # RFC 8985 §7.2
+        wait_ns = min(wait_ns, pto_ns(rtt.srtt_ns, True, conn.acks.most_ns))
+    if 0 < conn.user_timeout_ns < wait_ns:
+        return conn.user_timeout_ns
+    return wait_ns
 
 
 class Deadlines:
@@ -30,7 +53,7 @@ class Deadlines:
 
     def schedule(self, conn: Connection) -> None:
         """Note the connection's next deadline, unless an earlier one stands here."""
-        at = min(conn.timers.at)
+        at = deadline(conn)
         if at < conn.heap_at:
             self.note(conn, at)
 
@@ -77,9 +100,7 @@ class Deadlines:
         while self._heap and self._heap[0][0] <= now:
             at, _, conn = self._heap[0]
             valid = conn.heap_at == at
-            if valid and conn.folded:
-                conn.unfold()
-            if valid and min(conn.timers.at) <= now:
+            if valid and deadline(conn) <= now:
                 break
             heapq.heappop(self._heap)
             if valid:

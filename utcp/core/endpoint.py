@@ -244,8 +244,7 @@ class Endpoint(Reception):
             else:
                 if conn.snd.probe_unarmed:
                     output.done(conn, now)
-                if not conn.folded:
-                    self._deadlines.schedule(conn)
+                self._deadlines.schedule(conn)
             if out is not None:
                 break
         self.counters.datagrams_out += 1

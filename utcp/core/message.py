@@ -153,22 +153,10 @@ def send(conn: Connection, now: int) -> bytes | None:
     rcv.last_ack_sent = rcv_nxt
     conn.timers.at[DELAYED_ACK] = NEVER
     if conn.heap_at > now + conn.agenda.terms.soon_ns or conn.user_timeout_ns:
-        _watch(conn, now)
+        conn.agenda.deadlines.schedule(conn)
     conn.segs_out += 1
     conn.counters.segments_out += 1
     return header + data
-
-
-def _watch(conn: Connection, now: int) -> None:
-    """Be called in time for what has been sent at `now`: not later than `unfold` will say."""
-    rtt = conn.snd.rtt
-    due_ns = rtt.rto_ns
-    if conn.sack_ok:
-        due_ns = min(due_ns, pto_ns(rtt.srtt_ns, True, conn.acks.most_ns))
-    if conn.user_timeout_ns:
-        due_ns = min(due_ns, conn.user_timeout_ns)
-    if now + due_ns < conn.heap_at:
-        conn.agenda.deadlines.note(conn, now + due_ns)
 
 
 def awaited(conn: Connection, now: int) -> bytes | None:
