@@ -50,10 +50,8 @@ class Connection(asyncio.Transport):
         "_reading",
         "_received",
         "_seen",
-        "_send",
-        "_sendmsg",
-        "_sendto",
         "_sent_fin",
+        "_sock",
         "_stale",
         "_taken",
         "_told",
@@ -75,7 +73,7 @@ class Connection(asyncio.Transport):
         """On `sock`, to `addr`; None if the socket is connected. `on_over`: nothing is missing."""
         super().__init__()
         self.closing = False
-        self._send, self._sendto, self._sendmsg = sock.send, sock.sendto, sock.sendmsg
+        self._sock = sock
         self._addr = addr
         self._on_over = on_over
         self._protocol: Any = None
@@ -246,9 +244,9 @@ class Connection(asyncio.Transport):
     def _header_only(self, flags: int) -> None:
         data = self._header(flags, 0)
         if self._addr is None:
-            self._send(data)
+            self._sock.send(data)
         else:
-            self._sendto(data, self._addr)
+            self._sock.sendto(data, self._addr)
 
     def _control(self, flag: int) -> None:
         """A SYN or FIN, which takes a sequence number."""
@@ -282,9 +280,9 @@ class Connection(asyncio.Transport):
 
     def _transmit(self, pieces: Sequence[Any], ancillary: Any) -> None:
         if self._addr is None:
-            self._sendmsg(pieces, ancillary)
+            self._sock.sendmsg(pieces, ancillary)
         else:
-            self._sendmsg(pieces, ancillary, 0, self._addr)
+            self._sock.sendmsg(pieces, ancillary, 0, self._addr)
 
     def _take(self, count: int) -> list[bytes]:
         """The next `count` payloads of the queue, which has as many."""
@@ -324,9 +322,9 @@ class Connection(asyncio.Transport):
         if size <= MESSAGE and not self._queued and size <= self._wnd - self._flight:
             data = self._header(0, size) + data
             if self._addr is None:
-                self._send(data)
+                self._sock.send(data)
             else:
-                self._sendto(data, self._addr)
+                self._sock.sendto(data, self._addr)
         elif not self._over:
             self._queue.append(data)
             self._queued += size

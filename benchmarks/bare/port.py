@@ -62,7 +62,6 @@ class Port:
         # The kernel charges a burst with up to twice its size, and nothing here is sent again.
         self.window = min(_WINDOW, allowed // 3)
         self.connections: dict[Any, Connection] = {}
-        self._recvmsg_into = sock.recvmsg_into
         self._seen: list[Any] = []
         self._stride = 0
         asyncio.get_running_loop().add_reader(sock.fileno(), self._on_readable)
@@ -75,7 +74,7 @@ class Port:
         received = None
         for buf in _BUFFERS:
             try:
-                length, ancillary, _, addr = self._recvmsg_into((buf,), _ANCILLARY_SPACE)
+                length, ancillary, _, addr = self.sock.recvmsg_into((buf,), _ANCILLARY_SPACE)
             except OSError:
                 break  # nothing is there, or the other end has gone
             if ancillary != self._seen:

@@ -27,9 +27,6 @@ class Outlet:
         "_alarm",
         "_flushed",
         "_loop",
-        "_poll_message",
-        "_poll_timeout",
-        "_poll_transmit",
         "_send",
         "_soon",
         "_stuck",
@@ -56,9 +53,6 @@ class Outlet:
         self._stuck: Transmit | None = None  # what the socket had no room for
         self._alarm = Alarm(alarms)
         self._send = sock.send
-        self._poll_transmit = endpoint.poll_transmit
-        self._poll_message = endpoint.poll_message
-        self._poll_timeout = endpoint.poll_timeout
 
     def flush(self) -> None:
         """Send all that may be sent now, then set the timer."""
@@ -66,16 +60,15 @@ class Outlet:
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        deadline = self._poll_timeout()
+        deadline = self.endpoint.poll_timeout()
         if deadline < self._alarm.at:
             self._alarm.set(deadline, self._on_alarm)
 
     def _transmit(self) -> None:
         if self._stuck is None:
-            poll = self._poll_transmit
             send = self._send
             endpoint = self.endpoint
-            while (out := poll(monotonic_ns())) is not None:
+            while (out := endpoint.poll_transmit(monotonic_ns())) is not None:
                 result = send(out.addr, out.payload, out.segment_size, out.tos)
                 if result != SENT and not self._on_not_sent(out, result):
                     break
@@ -88,13 +81,14 @@ class Outlet:
         if self._stuck is not None:
             conn.touch()
             return False
-        data = self._poll_message(monotonic_ns(), conn)
+        data = self.endpoint.poll_message(monotonic_ns(), conn)
         if data is None:
             self._transmit()
             return False
         if data:
             size = len(data)
-            result = self._send(conn.addr, data, size, conn.data_tos)
+            send = self._send
+            result = send(conn.addr, data, size, conn.data_tos)
             if result != SENT:
                 self._on_not_sent(Transmit(conn.addr, data, size, conn.data_tos), result)
         return conn.heap_at >= self._alarm.at

@@ -46,7 +46,7 @@ from utcp.udp.probe import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["LinuxUdpSocket"]
 
@@ -96,7 +96,6 @@ class LinuxUdpSocket(UdpSocket):
         "_error_queue",
         "_info",
         "_paths",
-        "_recvmsg_into",
         "_seen",
         "_tos",
         "_tos_exceptions",
@@ -108,7 +107,6 @@ class LinuxUdpSocket(UdpSocket):
         """Take over `sock` and use `capabilities` of the kernel; None: all that it has."""
         super().__init__(sock)
         can = probe() if capabilities is None else capabilities
-        self._recvmsg_into: Callable[..., tuple[int, list[Any], int, Any]] = sock.recvmsg_into
         self._seen: list[tuple[int, int, bytes]] = []  # control messages of the last recv()
         self._info = b""  # the pktinfo among them
         self._paths: dict[tuple[Any, bytes], Path] = {}
@@ -135,7 +133,7 @@ class LinuxUdpSocket(UdpSocket):
     def recv(self) -> int:
         """Receive one datagram or one train of them; see `UdpSocket.recv`."""
         try:
-            length, ancillary, _, addr = self._recvmsg_into((self.buffer,), _ANCILLARY_SPACE)
+            length, ancillary, _, addr = self._sock.recvmsg_into((self.buffer,), _ANCILLARY_SPACE)
         except BlockingIOError:
             return -1
         except OSError as error:

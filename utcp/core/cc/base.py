@@ -74,6 +74,7 @@ class CongestionControl:
         "_used",
         "_used_before",
         "cwnd",
+        "hears_every_ack",
         "hystart",
         "initial_cwnd",
         "initial_segments",
@@ -83,15 +84,10 @@ class CongestionControl:
     )
 
     name: ClassVar[str] = "none"
-    hears_every_ack: ClassVar[bool] = False
-    """Whether `on_ack` is overridden: then no ACK takes a way that leaves it out."""
     beta_loss: ClassVar[int] = 50
     """What a loss leaves of the window, percent (RFC 5681 §3.1)."""
     beta_ecn: ClassVar[int] = 80
     """What a congestion mark leaves of it, percent (RFC 8511 §3.1)."""
-
-    def __init_subclass__(cls) -> None:
-        cls.hears_every_ack = cls.on_ack is not CongestionControl.on_ack
 
     def __init__(self, mss: int, initial_window_segments: int) -> None:
         self.mss = mss
@@ -99,6 +95,8 @@ class CongestionControl:
         self.initial_cwnd = initial_window(mss, initial_window_segments)
         self.cwnd = self.initial_cwnd
         self.ssthresh = INFINITE_SSTHRESH
+        # With an `on_ack` of its own no ACK takes a way that leaves it out.
+        self.hears_every_ack = type(self).on_ack is not CongestionControl.on_ack
         # Bytes per second; 0 leaves it to the pacer to spread `cwnd` over a round trip.
         self.pacing_rate = 0
         self.hystart: HyStart | None = None  # made when the window is used for the first time
