@@ -162,13 +162,7 @@ class Transport(Ending):
             data = conn.read(_MAX_READ)
             if not data:
                 break
-            self._fed_in = self._driver.turn
-            try:
-                self._protocol.data_received(data)  # type: ignore[attr-defined]
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as exc:
-                self._fatal_error(exc, "protocol.data_received() call failed.")
+            self.on_message(data)
             if len(data) < _MAX_READ:
                 break
 

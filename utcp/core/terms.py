@@ -9,6 +9,7 @@ from utcp.config import Config
 from utcp.core import cc
 from utcp.core.receiver import window_scale
 from utcp.core.segment import TIMESTAMPS_SIZE
+from utcp.core.tlp import pto_ns
 
 
 class Terms:
@@ -36,7 +37,7 @@ class Terms:
         self.rto_min_ns = ns("rto_min")
         self.rto_max_ns = ns("rto_max")
         self.delayed_ack_ns = ns("delayed_ack")
-        self.soon_ns = min(self.rto_min_ns, self.delayed_ack_ns)
+        self.soon_ns = min(self.rto_min_ns, pto_ns(0, True, self.delayed_ack_ns))
         """No time-out of something sent is shorter, but for the user's."""
         self.mtu_raise_ns = ns("mtu_raise_interval")
         self.challenge_interval_ns = ns("challenge_ack_interval")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 from utcp.config import Config
 from utcp.core import Connection, Endpoint, Transmit
-from utcp.core.resets import host
 
 __all__ = ["PromptEndpoint"]
 
@@ -17,19 +16,8 @@ class PromptEndpoint(Endpoint):
 
     __slots__ = ("_heard",)
 
-    def __init__(
-        self,
-        config: Config,
-        entropy: bytes,
-        *,
-        local: Hashable = None,
-        ipv6: bool = False,
-        path_mtu: int = 1500,
-        host_of: Callable[[Hashable], Hashable] = host,
-    ) -> None:
-        super().__init__(
-            config, entropy, local=local, ipv6=ipv6, path_mtu=path_mtu, host_of=host_of
-        )
+    def __init__(self, config: Config, entropy: bytes, *, path_mtu: int = 1500) -> None:
+        super().__init__(config, entropy, path_mtu=path_mtu)
         self._heard: deque[Connection] = deque()
 
     def receive(
