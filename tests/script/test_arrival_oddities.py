@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.script.test_arrival_details import PLAIN, established
+from tests.script.arrivals import PLAIN, established
 from utcp.config import Config
 from utcp.core import Reason
 from utcp.testing import Script

@@ -162,7 +162,7 @@ class Transport(Ending):
             data = conn.read(_MAX_READ)
             if not data:
                 break
-            self.on_message(data)
+            self.on_message(data)  # which refuses nothing here
             if len(data) < _MAX_READ:
                 break
 

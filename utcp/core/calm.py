@@ -122,7 +122,7 @@ def acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
     at[RTO] = at[PTO] = at[USER] = NEVER
 
 
-def look(conn: Connection, now: int) -> bool:
+def look(conn: Connection, now: int) -> None:
     """Look whether all is calm, and keep the answer in `conn.calm`."""
     snd = conn.snd
     rcv = conn.rcv
@@ -162,4 +162,3 @@ def look(conn: Connection, now: int) -> bool:
         or snd.snd_una < snd.flight.repeated_below
         or conn.pmtu.probed
     )
-    return conn.calm

@@ -254,8 +254,8 @@ class Endpoint(Reception):
     def poll_message(self, now: int, conn: Connection) -> bytes | None:
         """What `poll_transmit` would return, if that is one message of `conn`, to be sent with its
         `data_tos`, and all; b"" if it would return None, for an ACK waits. Then `poll_timeout` is
-        not before `conn.heap_at` and what it was. If it is not that simple nothing is done: None,
-        call `poll_transmit`."""
+        not before `conn.heap_at` and what it was. If it is not that simple: None, call
+        `poll_transmit`, which will look at the connection."""
         agenda = self._agenda
         queue = agenda.to_send
         data = None

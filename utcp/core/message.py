@@ -7,8 +7,8 @@ connection is *folded* while its send buffer, its flight and its timers have not
 one message that is written, or in flight. Nothing else may look at these before `unfold` has told
 them; it is called first by whatever is not for messages. A folded connection is calm.
 
-What this saves is less the work than the memory that it touches: a server of a hundred connections
-finds next to nothing of any one of them in the processor's caches.
+This saves work, and the memory that it would touch: of a hundred connections there is next to
+nothing of any one in the processor's caches.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def write(conn: Connection, data: bytes) -> bool:
 
 
 def send(conn: Connection, now: int) -> bytes | None:
-    """`conn.written`, if there is something, as one segment. None if it is not that simple: see
+    """`conn.written`, which is something, as one segment. None if it is not that simple: see
     `output.poll`."""
     snd = conn.snd
     rtt = snd.rtt

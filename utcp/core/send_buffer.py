@@ -110,14 +110,6 @@ class SendBuffer:
             self._seek(seq)
         return self._view[seq - self._view_start :]
 
-    def rest(self, start: int) -> bytes:
-        """The bytes from `start`, which must lie in [start, end], to the last one written."""
-        tail = self._tail
-        if len(tail) == 1 and start == self._tail_start:
-            # The usual case: it was written at once.
-            return tail[0]
-        return self.peek(start, self.end)
-
     def peek(self, start: int, end: int) -> bytes:
         """The bytes [start, end), joined. Raises ValueError if they are not all held."""
         if not self.start <= start <= end <= self.end:
