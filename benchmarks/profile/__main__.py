@@ -51,7 +51,7 @@ def _profile(case: Case, chosen: Sequence[Scene], seconds: float) -> list[report
     counted = pair.count(case, seconds / 4)
     findings = []
     for scene in chosen:
-        if scene.task == case.task.name:
+        if (scene.task, scene.way) == (case.task.name, case.way):
             units = [run.figures[scene.figure] / scene.size for run in (sampled, counted)]
             profiles = [getattr(run, scene.side) for run in (sampled, counted)]
             findings.append(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks import contestants
-from benchmarks.cases import PROTOCOL, Case, Task, tasks
+from benchmarks.cases import PROTOCOL, Case, Task, Way, tasks
 
 BURST: Final = 44 * 1448
 """Bytes that leave with one system call."""
 DATAGRAM: Final = 65_483
 """Bytes in the largest datagram, over loopback."""
+STREAMS: Final = Way("uvloop", "streams")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,12 @@ class Scene:
     """What the client reports of it."""
     size: int = 1
     """How much of the figure is a unit."""
+    way: Way = PROTOCOL
 
 
 SCENES: Final = (
     Scene("message echo", "echo/64", "server", "message", "trips"),
+    Scene("message echo, streams", "echo/64", "server", "message", "trips", way=STREAMS),
     Scene("burst send", "bulk/up/1448", "client", "burst", "up", BURST),
     Scene("burst receive", "bulk/up/1448", "server", "burst", "up", BURST),
     Scene("loopback send", "bulk/up/loopback", "client", "datagram", "up", DATAGRAM),
@@ -42,14 +45,14 @@ SCENES: Final = (
 
 
 def cases(scenes: Sequence[Scene], names: Sequence[str]) -> Iterator[Case]:
-    """The cases that show these scenes: on uvloop, with a protocol."""
+    """The cases that show these scenes."""
     known = {task.name: task for task in tasks()}
-    for task in dict.fromkeys(scene.task for scene in scenes):
+    for task, way in dict.fromkeys((scene.task, scene.way) for scene in scenes):
         for name in names:
-            if _takes_part(known[task], name):
-                yield Case(known[task], PROTOCOL, name)
+            if _takes_part(known[task], way, name):
+                yield Case(known[task], way, name)
 
 
-def _takes_part(task: Task, name: str) -> bool:
+def _takes_part(task: Task, way: Way, name: str) -> bool:
     one = contestants.contestant(name)
-    return not one.missing() and PROTOCOL in one.ways(task)
+    return not one.missing() and way in one.ways(task)

@@ -69,6 +69,7 @@ async def test_small_pieces_come_as_from_asyncio(seed: int) -> None:
                     ("read", rng.choice((0, 1, 10, 100, 1000))),
                     ("readline",),
                     ("readexactly", rng.randrange(300)),
+                    ("readexactly", ours._size + len(ours._joined)),
                     ("readuntil", b"d\n"),
                 )
             )
@@ -122,14 +123,17 @@ async def test_what_is_read_by_itself_is_not_copied() -> None:
         ours.feed_data(piece)
     assert await ours.read(64 * KIB) is pieces[0]
     assert await ours.read(64 * KIB) is pieces[1]
+    ours.feed_data(pieces[0])
+    assert await ours.readexactly(60_000) is pieces[0]
 
 
-async def test_who_waits_is_woken() -> None:
+@pytest.mark.parametrize("name", ["read", "readexactly"])
+async def test_who_waits_is_woken(name: str) -> None:
     ours, _ = reader()
-    waiting = asyncio.ensure_future(ours.read(100))
+    waiting = asyncio.ensure_future(getattr(ours, name)(4))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="already waiting"):
-        await ours.read(1)
+        await getattr(ours, name)(1)
     ours.feed_data(b"here")
     assert await waiting == b"here"
     waiting = asyncio.ensure_future(ours.read(100))

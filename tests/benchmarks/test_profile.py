@@ -28,7 +28,7 @@ def test_list(spawn: Spawn) -> None:
     assert out.splitlines() == [scene.name for scene in scenes.SCENES]
 
 
-@pytest.mark.parametrize(("only", "sides"), [("message echo", 1), ("open-close", 2)])
+@pytest.mark.parametrize(("only", "sides"), [("message echo", 2), ("open-close", 2)])
 def test_a_real_pair(spawn: Spawn, tmp_path: Path, only: str, sides: int) -> None:
     target = tmp_path / "profile.json"
     process = spawn(

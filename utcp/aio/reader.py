@@ -1,4 +1,4 @@
-"""StreamReader: asyncio's, with a `read` that does not copy what it hands over."""
+"""StreamReader: asyncio's, but what is read as it has come is not copied."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SMALL: Final = 1024
 class StreamReader(_Reader):  # type: ignore[misc]
     """asyncio's reader, which copies what arrives into one buffer, and from there, twice, into
     what `read` returns. Here it is kept in pieces, which `read` hands over, or cuts, where they are
-    large, and joins where it may return all there is. All else, and whoever looks at the buffer,
-    finds everything there.
+    large, and joins where it may return all there is; so does `readexactly` where that is all. All
+    else, and whoever looks at the buffer, finds everything there.
     """
 
     _joined: bytearray
@@ -83,6 +83,20 @@ class StreamReader(_Reader):  # type: ignore[misc]
         data = self._take(n)
         self._maybe_resume_transport()
         return data
+
+    @override
+    async def readexactly(self, n: int) -> bytes:
+        """As asyncio's: `n` bytes; IncompleteReadError if the end comes before them."""
+        if n > 0 and self._exception is None and not self._joined:
+            if not self._pieces and not self._eof:
+                await self._wait_for_data("readexactly")
+            # As it mostly is of a message.
+            if self._size == n and not self._joined:
+                data = self._take(n)
+                self._maybe_resume_transport()
+                return data
+        rest: bytes = await super().readexactly(n)
+        return rest
 
     def _take(self, n: int) -> bytes:
         """Take out up to `n` bytes."""
