@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.script.peers import client, plain
+from tests.script.peers import RTT_MS, client, plain
 from utcp.testing import Script
 
 MSS = 1000
@@ -184,3 +184,34 @@ def test_the_rtt_of_new_data_restarts_the_estimator() -> None:
         info = s.conn.info()
         assert (info.rtt, info.rttvar, info.rto) == (400_000, 200_000, 1_200_000)
         stop(s)
+
+
+def test_new_data_that_the_nagle_algorithm_holds_back_is_not_waited_for() -> None:
+    # RFC 5682 §2.1 step 2b: then recovery goes on; not one more time-out for each segment.
+    with client(plain(nodelay=False)) as s:
+        s.write(1460)
+        s.write(12)
+        s.write(100)
+        s.expect("P. 1:1461(1460) ack 1")
+        s.expect("P. 1461:1473(12) ack 1")
+        s.expect(". 1:1461(1460) ack 1", at_ms=RTT_MS + RTO_MS)
+        s.advance(ms=RTT_MS)
+        s.inject(". 1:1(0) ack 1461")
+        s.expect(". 1461:1473(12) ack 1", at_ms=RTT_MS + RTO_MS + RTT_MS)
+        s.inject(". 1:1(0) ack 1473")
+        s.expect("P. 1473:1573(100) ack 1")
+        s.inject(". 1:1(0) ack 1573")
+
+
+def test_new_data_that_the_window_is_too_small_for_is_not_waited_for() -> None:
+    # The same without Nagle: 80 bytes of window are left (RFC 9293 §3.8.6.2.1).
+    with client(win=3000) as s:
+        s.write(4000)
+        s.expect(". 1:1461(1460) ack 1")
+        s.expect(". 1461:2921(1460) ack 1")
+        s.expect(". 1:1461(1460) ack 1", within_ms=RTO_MS)
+        s.inject(". 1:1(0) ack 1461 win 1540")
+        s.expect(". 1461:2921(1460) ack 1")
+        s.inject(". 1:1(0) ack 2921 win 3000")
+        s.expect("P. 2921:4001(1080) ack 1")
+        s.inject(". 1:1(0) ack 4001 win 3000")

@@ -7,7 +7,7 @@ import pytest
 from tests.script.peers import RTO_MS, RTT_MS, client, plain
 from utcp.config import Config
 from utcp.core import Reason, State, events
-from utcp.testing import Script
+from utcp.testing import SECOND, Script
 
 
 @pytest.mark.rfc("MUST-19")
@@ -234,3 +234,51 @@ def test_a_user_time_out_set_while_something_is_in_flight() -> None:
         s.advance(ms=1)
         s.expect("R. 21:21(0) ack 1")
         assert s.conn.reason is Reason.TIMED_OUT
+
+
+def test_a_user_time_out_made_shorter_holds_from_the_next_retransmission_on() -> None:
+    with client(plain(user_timeout=60.0)) as s:
+        s.write(100)
+        s.take()
+        s.conn.user_timeout_ns = 2 * SECOND
+        s.advance(ms=5000)
+        s.take()
+        s.expect_state(State.CLOSED)
+        assert s.conn.reason is Reason.TIMED_OUT
+
+
+def after_an_outage() -> Script:
+    """Four segments were lost at 100 ms, and a tail loss probe, and then the first of them five
+    times more. It went once more at 19210 ms, and the RTO is 19.2 s."""
+    s = Script(config=plain(timestamps=True, sack=True))
+    s.connect()
+    s.expect("S 0:0(0) <mss 1460,sackOK,TS val 1000 ecr 0>")
+    s.at(ms=RTT_MS)
+    s.inject("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,TS val 1 ecr 1000>")
+    s.write(4 * 1448)
+    s.at(ms=19_200)
+    s.take()
+    s.expect(". 1:1449(1448) ack 1 <nop,nop,TS val 20210 ecr 1>", at_ms=19_210)
+    assert s.conn.info().rto == 19_200_000
+    return s
+
+
+def test_with_timestamps_the_ack_of_a_retransmission_ends_the_backoff() -> None:
+    # RFC 6298 §3: the echo tells which of them was answered.
+    with after_an_outage() as s:
+        s.at(ms=19_310)
+        s.inject(". 1:1(0) ack 1449 win 65535 <nop,nop,TS val 2 ecr 20210>")
+        s.expect(". 1449:2897(1448) ack 1")
+        s.expect(". 2897:4345(1448) ack 1")
+        # Both are lost, too.
+        s.expect(". 1449:2897(1448) ack 1", at_ms=19_310 + RTO_MS)
+
+
+@pytest.mark.parametrize("ecr", [0, 1100, 1309, 20_412, 1 << 31])
+def test_a_timestamp_of_no_retransmission_does_not_end_the_backoff(ecr: int) -> None:
+    # None, of what was sent before them, or of nothing that was sent yet.
+    with after_an_outage() as s:
+        s.at(ms=19_310)
+        s.inject(f". 1:1(0) ack 1449 win 65535 <nop,nop,TS val 2 ecr {ecr}>")
+        s.take()
+        assert s.conn.info().rto == 19_200_000

@@ -10,7 +10,7 @@ import pytest
 
 from tests.script.peers import RTO_MS, RTT_MS, client, plain
 from utcp.core import Reason, State, events
-from utcp.testing import Script
+from utcp.testing import SECOND, Script
 
 SHUT_AT_MS = 2 * RTT_MS
 
@@ -176,3 +176,35 @@ def test_a_shut_window_takes_acks_fins_and_resets() -> None:
         assert len(s.read()) == 2048
         s.inject("R 2050:2050(0)")
         s.expect_state(State.CLOSED)
+
+
+@pytest.mark.parametrize("how", ["abort", "user time-out", "orphan"])
+def test_a_reset_is_in_the_window_that_a_probe_has_left(how: str) -> None:
+    # RFC 9293 §3.5.3: "R. 102:102(0)" the peer, whose window is empty, would drop without a word.
+    with client(plain(orphan_retries=2), win=100) as s:
+        s.write(200)
+        s.expect(". 1:101(100) ack 1")
+        s.inject(". 1:1(0) ack 101 win 0")
+        if how == "user time-out":
+            s.conn.user_timeout_ns = 5 * SECOND
+        if how == "orphan":
+            s.close()
+        s.expect(". 101:102(1) ack 1", within_ms=400)
+        s.inject(". 1:1(0) ack 101 win 0")
+        if how == "abort":
+            s.abort()
+        while s.state is not State.CLOSED:
+            if s.take():
+                s.inject(". 1:1(0) ack 101 win 0")
+            s.advance(ms=50)
+        assert s.conn.reason is (Reason.ABORTED if how == "abort" else Reason.TIMED_OUT)
+        s.expect("R. 101:101(0) ack 1")
+
+
+def test_a_reset_is_in_the_window_that_has_shrunk() -> None:
+    with client(win=5000) as s:
+        s.write(4380)
+        assert len(s.take()) == 3
+        s.inject(". 1:1(0) ack 1461 win 0")
+        s.abort()
+        s.expect("R. 1461:1461(0) ack 1")

@@ -256,3 +256,10 @@ def test_any_option_at_all() -> None:
     s.write(b"z")
     s.expect("P. 3:4(1) <nop,nop,TS val *  ecr *>")
     assert "OptionSpec(2, (5,)" in repr(SegmentSpec("S <mss 5>").options)
+
+
+def test_an_option_with_a_name_may_be_given_as_bytes() -> None:
+    with Script() as s:
+        s.listen()
+        s.inject("S 0:0(0) win 1000 <kind2 0x0400,kind3 0x0e>")
+        s.expect("S. 0:0(0) ack 1 <mss *,nop,wscale *>")

@@ -223,7 +223,8 @@ def _resent(conn: Connection, now: int, start: int, end: int, segments: int, pay
     if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
         at[RTO] = now + snd.rtt.rto_ns
-    if conn.user_timeout_ns and at[USER] == NEVER:
+    if conn.user_timeout_ns:
+        # Anew, for the application may have made it shorter.
         at[USER] = snd.progress_at + conn.user_timeout_ns
     at[PERSIST] = at[CORK] = NEVER
     acknowledged(conn)
@@ -241,15 +242,18 @@ def acknowledged(conn: Connection) -> None:
 
 def ack(conn: Connection, now: int, seq: int) -> Transmit:
     """A segment without data, numbered `seq`."""
-    # A probe beyond a shut window has moved SND.NXT out of it, where the peer would not accept
-    # the segment: the right edge is the number to use then, as in Linux.
-    edge = conn.snd.snd_una + conn.snd.snd_wnd
-    if seq > edge:
-        seq = edge
-    data = _bare(conn, now, seq, _WORD)
+    data = _bare(conn, now, _in_window(conn, seq), _WORD)
     acknowledged(conn)
     conn.count_out(1)
     return Transmit(conn.addr, data, len(data), conn.tos)
+
+
+def _in_window(conn: Connection, seq: int) -> int:
+    """`seq`, or the right edge if it lies beyond it, as in Linux: a probe of a shut window, or a
+    window that has shrunk, leaves SND.NXT where the peer would not accept the segment."""
+    snd = conn.snd
+    edge = snd.snd_una + snd.snd_wnd
+    return seq if seq <= edge or snd.snd_una == snd.iss else edge
 
 
 def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:
@@ -282,7 +286,9 @@ def reset(conn: Connection, now: int) -> bytes:
     if conn.ts_ok:
         # RFC 7323 §5.2: an abort's RST has a normal Timestamps option.
         options = segment.timestamps_option(conn.ts_clock(now), conn.rcv.ts_recent)
-    return segment.build(RST | ACK, 0, conn.snd.snd_nxt, conn.rcv.rcv_nxt, options)
+    # RFC 9293 §3.5.3: out of the window it would be dropped silently.
+    seq = _in_window(conn, conn.snd.snd_nxt)
+    return segment.build(RST | ACK, 0, seq, conn.rcv.rcv_nxt, options)
 
 
 def full_size(conn: Connection) -> int:

@@ -38,7 +38,10 @@ def on_ack(conn: Connection, now: int, ece: bool) -> None:
     """Round-trip time, then loss detection, then the congestion window."""
     snd = conn.snd
     sample = snd.sample
-    if sample.rtt_ns >= 0 and snd.rtt.update(sample.rtt_ns, now):
+    rtt_ns = sample.rtt_ns
+    if rtt_ns < 0 and snd.rtt.backoffs:
+        rtt_ns = _second_rtt_ns(conn, now)
+    if rtt_ns >= 0 and snd.rtt.update(rtt_ns, now):
         snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
     if conn.pmtu.probed:
         probing.on_ack(conn, now)
@@ -58,6 +61,22 @@ def on_ack(conn: Connection, now: int, ece: bool) -> None:
     sample.snd_nxt = snd.snd_nxt
     sample.srtt_ns = snd.rtt.srtt_ns
     snd.cc.on_ack(sample)
+
+
+def _second_rtt_ns(conn: Connection, now: int) -> int:
+    """The round-trip time of what was sent again after a time-out, if the ACK is of that; or -1.
+
+    RFC 6298 §3: with timestamps there is no ambiguity. RFC 7323 §4.1 leaves it to us to take such a
+    sample. It is coarse, so it is taken only where nothing else would end the backoff: after an
+    outage all that is in flight was sent before, and each loss more among it would cost minutes.
+    """
+    snd = conn.snd
+    sample = snd.sample
+    if not sample.acked or snd.snd_una - sample.acked >= snd.flight.repeated_below:
+        return -1
+    if not 0 <= snd.flight.first_resent_at // _MS <= sample.echo_ms:
+        return -1
+    return now - sample.echo_ms * _MS
 
 
 def reorder_timeout(conn: Connection, now: int) -> None:
@@ -117,9 +136,15 @@ def prefers_new(conn: Connection) -> bool:
     if frto.state < SEND_NEW:
         return False
     if frto.state == SEND_NEW:
-        right = snd.snd_una + snd.snd_wnd
-        if snd.cc.cwnd - snd.flight.pipe < snd.mss or not snd.pending() or snd.snd_nxt >= right:
-            # RFC 5682 §2.1 and §3.1 step 2b: without new data, conventional recovery.
+        nxt = snd.snd_nxt
+        if (
+            snd.cc.cwnd - snd.flight.pipe < snd.mss
+            or not snd.pending()
+            or nxt >= snd.snd_una + snd.snd_wnd
+            or (nxt < snd.buffer.end and snd.new_data_end(snd.mss) == nxt)
+        ):
+            # RFC 5682 §2.1 and §3.1 step 2b: without new data, or if it may not leave because of
+            # its size (RFC 9293 §3.7.4, §3.8.6.2.1), conventional recovery.
             frto.stop()
             return False
         frto.sent_new()

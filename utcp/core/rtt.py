@@ -1,7 +1,8 @@
 """Round-trip time and the retransmission time-out (RFC 6298).
 
 The estimator is handed samples that are already known to be unambiguous (Karn's algorithm: see
-`flight`), and says how long to wait for an acknowledgment. It sets no timer.
+`flight`, and `recovery` for those that timestamps make so), and says how long to wait for an
+acknowledgment. It sets no timer.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class RttEstimator:
     def backoff(self) -> None:
         """Double the RTO because the timer expired.
 
-        It stays doubled until `update`, that is until data sent once has been acknowledged.
+        It stays doubled until `update`, that is until data sent once has been acknowledged, or with
+        timestamps what was sent after the time-out.
         """
         # RFC 6298 §5.5: RTO <- RTO * 2; §2.5: up to a maximum.
         self.backoffs += 1

@@ -153,6 +153,8 @@ def _option(text: str) -> OptionSpec:
 def encode_option(spec: OptionSpec, ack_base: int, ts_offset: int) -> Option:
     """The option for the wire; SACK edges are counted from `ack_base`, and a TSecr other than 0
     from `ts_offset`. ValueError where no number is written."""
+    if spec.raw:
+        return spec.kind, spec.raw
     numbers = [number for number in spec.numbers if number is not None]
     if len(numbers) != len(spec.numbers):
         raise ValueError("a segment to send needs all its numbers")
@@ -165,4 +167,4 @@ def encode_option(spec: OptionSpec, ack_base: int, ts_offset: int) -> Option:
     elif spec.kind == TS_KIND and numbers[1]:
         numbers[1] += ts_offset
     words = [(number & 0xFFFF_FFFF).to_bytes(4, "big") for number in numbers]
-    return spec.kind, spec.raw + b"".join(words)
+    return spec.kind, b"".join(words)
