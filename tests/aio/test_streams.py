@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import random
 import socket
@@ -10,6 +11,8 @@ import struct
 from typing import Any
 
 import pytest
+
+import utcp
 
 from .conftest import Net, echo, until
 
@@ -259,3 +262,28 @@ async def test_a_limit_of_the_reader_holds(net: Net) -> None:
             await reader.readline()
         writer.transport.abort()
         await writer.wait_closed()
+
+
+async def test_a_reset_that_was_caught_is_not_reported() -> None:
+    """In whichever order the garbage collector takes the protocol and its future."""
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+    over = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(1))
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        protocol: Any = writer._protocol  # type: ignore[attr-defined]
+        protocol._closed = loop.create_future()  # the old one goes before the protocol
+        over.set()
+
+    async with await utcp.start_server(handle, "127.0.0.1", 0) as server:
+        reader, writer = await utcp.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        await reader.readexactly(1)
+        writer.transport.abort()
+        await over.wait()
+        gc.collect()
+    assert not told

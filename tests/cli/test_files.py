@@ -122,6 +122,37 @@ async def test_broken_connections(tool: Start, source: Path, here: Path) -> None
     assert json.loads(sender.out)["transferred"] < 3 * 5_000_003
 
 
+async def test_what_got_through_before_a_connection_broke_was_sent(
+    tool: Start, source: Path
+) -> None:
+    """Nothing was there before: part of a piece that was under way counts, too."""
+    got = 100_000
+    data = source.read_bytes()  # noqa: ASYNC240
+    begun = False
+
+    async def break_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun
+        await reader.readline()
+        have = got if begun else 0
+        digest = hashlib.sha256(data[:have]).hexdigest()
+        files.send_message(writer, have=have, sha256=digest)
+        assert json.loads(await reader.readline()) == {"from": have}
+        if not begun:
+            begun = True
+            await reader.readexactly(got)
+            writer.transport.abort()
+            return
+        await reader.readexactly(5_000_003 - got)
+        await reader.readline()
+        files.send_message(writer, done=True)
+        writer.close()
+
+    async with await utcp.start_server(break_once, LOCAL, 0) as server:
+        sender = tool("send", source, *server.sockets[0].getsockname(), "--json")
+        assert await asyncio.to_thread(sender.end) == 0, sender.errors
+    assert json.loads(sender.out)["transferred"] >= 5_000_003
+
+
 def test_nothing_is_overwritten(tool: Start, source: Path, here: Path) -> None:
     (here / source.name).write_bytes(b"precious")
     receiver, port = receive(tool, here)

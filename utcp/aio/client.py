@@ -12,6 +12,7 @@ import functools
 import socket
 from asyncio import staggered
 from collections.abc import Callable, Hashable
+from contextvars import copy_context
 from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
@@ -93,7 +94,7 @@ async def create_connection(
     finally:
         for attempt in attempts:
             attempt.discard()
-    transport.begin(winner.events & ~CONNECTED)
+    transport.context.run(transport.begin, winner.events & ~CONNECTED)
     return transport if handshake is None else await handshake.done(transport), protocol
 
 
@@ -118,7 +119,7 @@ def _in_order(infos: list[Info], delay: float | None, first_count: int | None) -
 class Attempt(Owner):
     """A connection that is being opened, and the owner of its news until it is."""
 
-    __slots__ = ("_fixed", "conn", "decided", "driver", "events")
+    __slots__ = ("_fixed", "conn", "context", "decided", "driver", "events")
 
     def __init__(self, hub: Hub, driver: Driver, *, fixed: bool = True) -> None:
         """Send the SYN from `driver`, which is connected to the peer.
@@ -126,6 +127,7 @@ class Attempt(Owner):
         Not `fixed` means that another local port would do as well.
         """
         self.driver = driver
+        self.context = copy_context()
         self.events = 0
         self._fixed = fixed
         self.decided: asyncio.Future[None] = hub.loop.create_future()

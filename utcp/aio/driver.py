@@ -228,7 +228,7 @@ class Driver(Outlet):
         conn, text = arrived
         owner = self._owners.get(conn)
         try:
-            if owner is None or not owner.on_message(text):
+            if owner is None or not owner.context.run(owner.on_message, text):
                 endpoint.unread(conn, text)
             if self._ready:
                 self._deliver()
@@ -280,7 +280,7 @@ class Driver(Outlet):
             assert conn is not None
             owner = self._owners.get(conn)
             if owner is not None:
-                owner.on_events(conn.take_events())
+                owner.context.run(owner.on_events, conn.take_events())
             else:
                 self._on_unowned(conn)
 

@@ -10,6 +10,7 @@ import asyncio
 import warnings
 from asyncio.sslproto import SSLProtocol
 from asyncio.transports import _FlowControlMixin
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from utcp.aio import log
@@ -58,6 +59,7 @@ class Ending(_FlowControlMixin, Owner):
         "_resuming",
         "_server",
         "_starting",
+        "context",
     )
 
     # asyncio's start_tls asks for this, and then calls _force_close.
@@ -80,6 +82,7 @@ class Ending(_FlowControlMixin, Owner):
         server: Server | None = None,
     ) -> None:
         super().__init__(None, loop)
+        self.context = copy_context()
         self._driver = driver
         self._conn = conn
         self._server = server
@@ -194,7 +197,7 @@ class Ending(_FlowControlMixin, Owner):
     def _lose_soon(self, exc: BaseException | None) -> None:
         self._lost = True
         self._exc = exc
-        self._loop.call_soon(self._call_connection_lost)
+        self._loop.call_soon(self._call_connection_lost, context=self.context)
 
     def _connection_lost(self, exc: BaseException | None) -> None:
         self._lost = True

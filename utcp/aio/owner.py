@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import Final
 
 from utcp.core import Connection, Endpoint, State
@@ -28,6 +29,10 @@ class Owner:
     """Whoever gets the news of a connection."""
 
     __slots__ = ()
+
+    context: Context
+    """In which the two below are called: whatever woke the driver was for all of its connections,
+    or it was another connection's timer, or write."""
 
     def on_events(self, events: int) -> None:
         """Take the bits of `Connection.take_events()`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from typing import Any, Final
 
 from utcp.aio import log
@@ -152,6 +153,7 @@ class Server(asyncio.AbstractServer):
         tls: Tls | None = None,
     ) -> None:
         self._loop = loop
+        self._context = copy_context()
         self._drivers = drivers
         self._sockets: tuple[ListeningSocket, ...] | None = tuple(
             ListeningSocket(driver, self) for driver in drivers
@@ -270,6 +272,12 @@ class Server(asyncio.AbstractServer):
 
     def accept(self, driver: Driver, conn: Connection, events: int) -> None:
         """A connection is established: give it a protocol and a transport."""
+        # As with asyncio's, what one sets in its context (`contextvars`) no other one sees.
+        transport = self._context.copy().run(self._make_transport, driver, conn)
+        if transport is not None:
+            transport.context.run(transport.begin, events & ~CONNECTED)
+
+    def _make_transport(self, driver: Driver, conn: Connection) -> Transport | None:
         try:
             protocol = self._factory()
             if self._tls is not None:
@@ -282,8 +290,8 @@ class Server(asyncio.AbstractServer):
                 {"message": "Error on transport creation for incoming connection",
                  "exception": exc}
             )  # fmt: skip
-            return
-        Transport(self._loop, driver, conn, protocol, self).begin(events & ~CONNECTED)
+            return None
+        return Transport(self._loop, driver, conn, protocol, self)
 
     def attach(self, transport: Ending) -> None:
         """Count a connection."""

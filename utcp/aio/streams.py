@@ -23,6 +23,18 @@ _LIMIT: Final = 2**16
 _ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
 
+class _StreamReaderProtocol(asyncio.StreamReaderProtocol):
+    """asyncio's, which keeps the garbage collector from reporting an end that nobody waited for,
+    but only if it is the first to go: with what caught the error it is in a cycle."""
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        closed: asyncio.Future[None] = self._closed  # type: ignore[attr-defined]
+        if closed.done() and not closed.cancelled():
+            closed.exception()
+
+
 class StreamWriter(asyncio.StreamWriter):
     """asyncio's writer; only `start_tls` differs, in that it works on uvloop too."""
 
@@ -82,7 +94,7 @@ async def open_connection(
     """
     loop = asyncio.get_running_loop()
     reader = StreamReader(limit=limit, loop=loop)
-    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    protocol = _StreamReaderProtocol(reader, loop=loop)
     transport, _ = await create_connection(
         lambda: protocol,
         host,
@@ -141,7 +153,7 @@ async def start_server(
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = StreamReader(limit=limit, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+        return _StreamReaderProtocol(reader, connected, loop=loop)
 
     server = await create_server(
         factory,

@@ -94,7 +94,7 @@ class Transport(Ending):
         # asyncio's own transports read once in a turn of the loop: whom the data has woken runs
         # before the protocol hears what came right behind it.
         if not self._later:
-            self._loop.call_soon(self._on_later)
+            self._loop.call_soon(self._on_later, context=self.context)
         self._later |= events
         if events & CLOSED and self._conn.reason not in _BY_US:
             self._closing = True  # so that nobody begins something on it meanwhile
@@ -228,14 +228,17 @@ class Transport(Ending):
         self._resuming = False
         if self._paused or self._closing:
             return
+        self.context.run(self._go_on)
+        self._driver.written(self._conn)  # the window has opened
+
+    def _go_on(self) -> None:
         if self._eof_read and not self._conn.readable:
             self._maybe_eof_received()
-        else:
-            self._read()
-            if self._eof_read:
-                # In a turn of its own, as in `on_events`.
-                self._loop.call_soon(self._maybe_eof_received)
-        self._driver.written(self._conn)  # the window has opened
+            return
+        self._read()
+        if self._eof_read:
+            # In a turn of its own, as in `on_events`.
+            self._loop.call_soon(self._maybe_eof_received, context=self.context)
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ class Sender:
         self._size = size
         self._bar = bar
         self._task = task
+        self._position: int | None = None  # up to where an earlier attempt has counted
         self._disk = Worker()
 
     async def attempt(self, peer: Peer) -> None:
@@ -150,7 +151,10 @@ class Sender:
             digest = await self._disk.call(files.hash_start, self._file, 0)
         files.send_message(writer, **{"from": have})
         self._bar.update(self._task, completed=have)
-        position = have
+        if self._position is not None:
+            # Of the piece that was under way when the connection broke, this has got through.
+            self.sent += max(0, have - self._position)
+        self._position = position = have
         while position < self._size:
             with about(self._name):
                 data = await self._disk.call(self._read, min(files.CHUNK, self._size - position))
@@ -162,6 +166,7 @@ class Sender:
             await writer.drain()
             await hashing
             self.sent += len(data)
+            self._position = position
             self._bar.update(self._task, completed=position)
         files.send_message(writer, sha256=digest.hexdigest())
         return digest.hexdigest()
