@@ -114,36 +114,23 @@ async def test_an_interrupt_in_a_callback_is_not_swallowed(tcp_over_udp: Net) ->
 async def test_what_connection_made_has_scheduled_runs_before_data_comes(tcp_over_udp: Net) -> None:
     """As with asyncio's own transports: a task that starts TLS gets the first byte of it."""
     net = tcp_over_udp
-    calls: list[str] = []
 
     class Eager(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            calls.append("made")
-            asyncio.get_running_loop().call_soon(calls.append, "scheduled")
+            asyncio.get_running_loop().call_soon(self.calls.append, "scheduled")
             self.transport.write(b"data")
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            calls.append("data")
-
     made: list[Eager] = []
-
-    def factory() -> Eager:
-        made.append(Eager())
-        return made[-1]
-
-    async with net.serving(factory) as addr:
+    async with net.serving(making(made, Eager)) as addr:
         # The client writes in connection_made as well, so that its data comes with its ACK.
         _, client = await net.create_connection(Eager, addr)
         await until(lambda: client.received and made and made[0].received)
-        assert calls.count("data") == 2
-        assert calls.index("data") > calls.index("scheduled")
-        first = calls.index("data")
-        assert calls[:first].count("scheduled") == calls[:first].count("made")
+        ours, theirs = client.calls[:], made[0].calls[:]
         client.transport.close()
         await client.lost
         await made[0].lost
+    assert ours == theirs == ["made", "scheduled", "data"]
 
 
 @pytest.mark.parametrize("paused", [False, True])
