@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from utcp.core.events import READABLE
 from utcp.core.timers import DELAYED_ACK, NEVER
 from utcp.udp import WOULD_BLOCK
 
@@ -105,6 +106,36 @@ async def test_a_message_is_acknowledged_after_an_interrupt(
         assert conn.timers.at[DELAYED_ACK] < NEVER or conn.rcv.last_ack_sent == conn.rcv.rcv_nxt
         await until(lambda: client._conn.buffered == 0)
         assert client._conn.total_retrans == again
+        await finish(pair.client)
+        await pair.server.lost
+
+
+async def test_what_is_written_leaves_after_an_interrupt(tcp_over_udp: Net) -> None:
+    """Of a wake-up that no datagram has caused."""
+    net = tcp_over_udp
+    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        pytest.skip("uvloop ends its loop in its own way")
+    made: list[Any] = []
+    async with net.serving(making(made)) as addr:
+        pair = await join(net, addr, made)
+        client, server = pair.client.transport, pair.server.transport
+        server.pause_reading()
+        client.write(b"question")
+        await until(lambda: server._conn.readable)
+        await until(lambda: client._conn.buffered == 0)
+        before = len(pair.client.received)
+
+        def interrupted(data: bytes) -> None:
+            raise KeyboardInterrupt
+
+        pair.server.data_received = interrupted
+        server._paused = False
+        server._conn.signal(READABLE)
+        server._conn.write(b"answer")
+        with pytest.raises(KeyboardInterrupt):
+            server._driver.wake_up()
+        del pair.server.data_received
+        await until(lambda: pair.client.received[before:] == b"answer")
         await finish(pair.client)
         await pair.server.lost
 
