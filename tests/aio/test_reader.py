@@ -195,6 +195,30 @@ async def test_after_a_line_large_pieces_are_handed_over_again() -> None:
     assert await ours.read(64 * KIB) is piece
 
 
+async def test_an_error_behind_what_is_waited_for_comes_next() -> None:
+    ours, _ = reader()
+    waiting = asyncio.ensure_future(ours.readexactly(3))
+    await asyncio.sleep(0)
+    ours.feed_data(b"here")
+    ours.set_exception(ConnectionResetError("gone"))
+    assert await waiting == b"her"
+    with pytest.raises(ConnectionResetError, match="gone"):
+        await ours.readexactly(1)
+
+
+async def test_the_end_comes_too_early() -> None:
+    ours, _ = reader()
+    waiting = asyncio.ensure_future(ours.readexactly(5))
+    await asyncio.sleep(0)
+    ours.feed_data(b"here")
+    await asyncio.sleep(0)
+    ours.feed_eof()
+    with pytest.raises(asyncio.IncompleteReadError) as caught:
+        await waiting
+    assert caught.value.partial == b"here"
+    assert ours.at_eof()
+
+
 async def test_what_came_before_an_error_goes_to_who_has_waited_for_it() -> None:
     for kind in (StreamReader, asyncio.StreamReader):
         one, _ = reader(kind=kind)

@@ -208,3 +208,17 @@ def test_a_reset_is_in_the_window_that_has_shrunk() -> None:
         s.inject(". 1:1(0) ack 1461 win 0")
         s.abort()
         s.expect("R. 1461:1461(0) ack 1")
+
+
+def test_a_reset_does_not_mind_what_the_peer_has_rounded() -> None:
+    # RFC 7323 §2.4: 3540 bytes are left of its window, in units of 128 that is 27.
+    with Script(config=plain(window_scaling=True)) as s:
+        s.connect()
+        s.expect("S 0:0(0) <mss 1460,nop,wscale *>")
+        s.advance(ms=RTT_MS)
+        s.inject("S. 0:0(0) ack 1 win 5000 <mss 1460,nop,wscale 7>")
+        s.write(5000)
+        assert len(s.take()) == 5
+        s.inject(". 1:1(0) ack 1461 win 27")
+        s.abort()
+        s.expect("R. 5001:5001(0) ack 1")

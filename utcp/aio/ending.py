@@ -10,8 +10,8 @@ import asyncio
 import warnings
 from asyncio.sslproto import SSLProtocol
 from asyncio.transports import _FlowControlMixin
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from utcp.aio import log
 from utcp.aio.driver import Driver
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from utcp.aio.server import Server
 
 __all__ = ["Ending"]
+
+# For who is called no more: its own may hold the protocol, or the transport, which were a cycle.
+_NOBODYS: Final = Context()
 
 
 def _is_buffered(protocol: asyncio.BaseProtocol) -> bool:
@@ -223,6 +226,7 @@ class Ending(_FlowControlMixin, Owner):
         finally:
             # Most protocols keep their transport: with no way back nobody need search for cycles.
             self._protocol = None  # type: ignore[assignment]
+            self.context = _NOBODYS
             server = self._server
             if server is not None:
                 self._server = None

@@ -87,16 +87,24 @@ class StreamReader(_Reader):  # type: ignore[misc]
     @override
     async def readexactly(self, n: int) -> bytes:
         """As asyncio's: `n` bytes; IncompleteReadError if the end comes before them."""
-        if n > 0 and self._exception is None and not self._joined:
-            if not self._pieces and not self._eof:
-                await self._wait_for_data("readexactly")
-            # As it mostly is of a message.
-            if self._size == n and not self._joined:
-                data = self._take(n)
-                self._maybe_resume_transport()
-                return data
-        rest: bytes = await super().readexactly(n)
-        return rest
+        if n <= 0 or self._exception is not None:
+            rest: bytes = await super().readexactly(n)
+            return rest
+        while self._size + len(self._joined) < n:
+            if self._eof:
+                incomplete = bytes(self._buffer)
+                self._buffer.clear()
+                raise asyncio.IncompleteReadError(incomplete, n)
+            await self._wait_for_data("readexactly")
+        if self._size == n and not self._joined:
+            # A message, mostly.
+            data = self._take(n)
+        else:
+            held = self._buffer
+            data = bytes(held[:n])
+            del held[:n]
+        self._maybe_resume_transport()
+        return data
 
     def _take(self, n: int) -> bytes:
         """Take out up to `n` bytes."""

@@ -253,7 +253,11 @@ def _in_window(conn: Connection, seq: int) -> int:
     window that has shrunk, leaves SND.NXT where the peer would not accept the segment."""
     snd = conn.snd
     edge = snd.snd_una + snd.snd_wnd
-    return seq if seq <= edge or snd.snd_una == snd.iss else edge
+    beyond = seq - edge
+    if beyond <= 0 or snd.snd_una == snd.iss:
+        return seq
+    # RFC 7323 §2.4: less than one unit has not shrunk, the peer has rounded it down.
+    return seq if not beyond >> snd.snd_wscale and not snd.probes else edge
 
 
 def _bare(conn: Connection, now: int, seq: int, word: int) -> bytes:

@@ -76,7 +76,9 @@ def _second_rtt_ns(conn: Connection, now: int) -> int:
         return -1
     if not 0 <= snd.flight.first_resent_at // _MS <= sample.echo_ms:
         return -1
-    return now - sample.echo_ms * _MS
+    rtt_ns = now - sample.echo_ms * _MS
+    # Of an earlier one than the last, whose ACKs were lost: the time since then is no round trip.
+    return rtt_ns if rtt_ns < snd.rtt.rto_ns >> 1 else -1
 
 
 def reorder_timeout(conn: Connection, now: int) -> None:
