@@ -90,6 +90,12 @@ class Net:
             await server.wait_closed()
 
 
+def skip_where_interrupts_end_the_loop() -> None:
+    """For tests of what a callback leaves behind that lets KeyboardInterrupt or SystemExit out."""
+    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        pytest.skip("uvloop ends its loop in its own way")
+
+
 @pytest.fixture(params=["tcp", "utcp"])
 def net(request: pytest.FixtureRequest) -> Net:
     return Net(request.param)

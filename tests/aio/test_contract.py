@@ -15,7 +15,15 @@ import utcp
 from utcp.aio.client import Attempt
 
 from .certificates import client_context, server_context
-from .conftest import FAST, Net, Recorder, caught, echo, until
+from .conftest import (
+    FAST,
+    Net,
+    Recorder,
+    caught,
+    echo,
+    skip_where_interrupts_end_the_loop,
+    until,
+)
 from .test_protocols import Filling, connect, finish, making
 
 
@@ -84,8 +92,7 @@ async def test_errors_in_pause_and_resume_writing_are_told_and_end_nothing(net: 
 async def test_an_interrupt_in_a_callback_is_not_swallowed(tcp_over_udp: Net) -> None:
     """Ctrl-C and sys.exit() go through, wherever they strike; the connection goes on."""
     net = tcp_over_udp
-    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-        pytest.skip("uvloop ends its loop in its own way")
+    skip_where_interrupts_end_the_loop()
     made: list[Any] = []
     async with net.serving(making(made)) as addr:
         pair = await connect(net, addr, made)

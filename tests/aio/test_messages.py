@@ -12,7 +12,7 @@ from utcp.core.events import READABLE
 from utcp.core.timers import DELAYED_ACK, NEVER
 from utcp.udp import WOULD_BLOCK
 
-from .conftest import Net, Recorder, until
+from .conftest import Net, Recorder, skip_where_interrupts_end_the_loop, until
 from .test_protocols import Filling, Pair, finish, making
 
 
@@ -77,8 +77,7 @@ async def test_a_message_is_acknowledged_after_an_interrupt(
     tcp_over_udp: Net, kind: type[Any]
 ) -> None:
     net = tcp_over_udp
-    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-        pytest.skip("uvloop ends its loop in its own way")
+    skip_where_interrupts_end_the_loop()
     made: list[Any] = []
     async with net.serving(making(made, kind)) as addr:
         pair = await join(net, addr, made)
@@ -113,8 +112,7 @@ async def test_a_message_is_acknowledged_after_an_interrupt(
 async def test_what_is_written_leaves_after_an_interrupt(tcp_over_udp: Net) -> None:
     """Of a wake-up that no datagram has caused."""
     net = tcp_over_udp
-    if not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-        pytest.skip("uvloop ends its loop in its own way")
+    skip_where_interrupts_end_the_loop()
     made: list[Any] = []
     async with net.serving(making(made)) as addr:
         pair = await join(net, addr, made)

@@ -40,6 +40,9 @@ class Transport(Ending):
     `close()` lets written data and the FIN go out: connection_lost(None) comes when the peer has
     acknowledged the data, connection_lost(exc) if that fails.
 
+    Callbacks run in a context (`contextvars`) of the connection's own, a copy of that in which it
+    was opened, or its server was made.
+
     `get_extra_info` knows "sockname", "peername", "socket" (a facade that looks like a TCP
     socket) and "tcp_info" (a fresh `utcp.TcpInfo`); also, of the UDP socket that a server's
     connections share, "counters" (its `utcp.Counters`) and "socket_drops" (datagrams that found
