@@ -309,13 +309,13 @@ async def test_keepalive_counts_from_when_it_is_set(net: Net) -> None:
     async with net.serving(Recorder) as addr:
         transport, _ = await net.create_connection(Recorder, addr)
         sock = transport.get_extra_info("socket")
-        timers_at = transport._conn.timers.at
-        assert timers_at[KEEPALIVE] == NEVER
+        timers = transport._conn.timers
+        assert timers[KEEPALIVE] == NEVER
         for idle in (100, 1):
             sock.setsockopt(SOL, socket.SO_KEEPALIVE, 1)
-            await until(lambda: timers_at[KEEPALIVE] < NEVER)
+            await until(lambda: timers[KEEPALIVE] < NEVER)
             before = time.monotonic_ns()
             sock.setsockopt(TCP, socket.TCP_KEEPIDLE, idle)
-            await until(lambda: timers_at[KEEPALIVE] < NEVER)
-            assert before <= timers_at[KEEPALIVE] - idle * 10**9 <= time.monotonic_ns()
+            await until(lambda: timers[KEEPALIVE] < NEVER)
+            assert before <= timers[KEEPALIVE] - idle * 10**9 <= time.monotonic_ns()
         transport.abort()

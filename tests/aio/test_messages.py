@@ -65,7 +65,7 @@ async def test_a_message_while_the_socket_has_no_room_is_acknowledged(tcp_over_u
         driver._send = send
         await until(lambda: driver._stuck is None)
         conn = first.server.transport._conn
-        assert conn.timers.at[DELAYED_ACK] < NEVER or conn.rcv.last_ack_sent == conn.rcv.rcv_nxt
+        assert conn.timers[DELAYED_ACK] < NEVER or conn.rcv.last_ack_sent == conn.rcv.rcv_nxt
         await until(lambda: len(second.client.received) == 7 * 8)
         for pair in (first, second):
             await finish(pair.client)
@@ -102,7 +102,7 @@ async def test_a_message_is_acknowledged_after_an_interrupt(
         # Who runs the loop on finds it acknowledged, or waiting for it: in the next turn.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert conn.timers.at[DELAYED_ACK] < NEVER or conn.rcv.last_ack_sent == conn.rcv.rcv_nxt
+        assert conn.timers[DELAYED_ACK] < NEVER or conn.rcv.last_ack_sent == conn.rcv.rcv_nxt
         await until(lambda: client._conn.buffered == 0)
         assert client._conn.total_retrans == again
         await finish(pair.client)

@@ -33,4 +33,4 @@ def test_the_time_out_of_what_is_left_when_a_backoff_has_ended() -> None:
         assert a.is_silent()
     assert a.conn.snd.rtt.backoffs == 0
     assert a.conn.snd.snd_nxt - a.conn.snd.snd_una == size
-    assert a.endpoint.poll_timeout() <= min(a.conn.timers.at)
+    assert a.endpoint.poll_timeout() <= min(a.conn.timers)

@@ -167,12 +167,12 @@ class Side:
         )  # fmt: skip
         return (
             path, conn.state, conn.reason, conn.at_eof, conn.segs_in, conn.queued,
-            tuple(conn.timers.at), snd.snd_una, snd.snd_nxt, snd.buffer.end - snd.buffer.start,
+            tuple(conn.timers), snd.snd_una, snd.snd_nxt, snd.buffer.end - snd.buffer.start,
             snd.last_sent_at, max(snd.small_end, snd.snd_una), snd.override, conn.acks.unanswered,
             conn.bytes_sent, conn.segs_out, self.endpoint.time_wait_count,
             rcv.rcv_nxt, rcv.rcv_adv, rcv.rcv_mss, rcv.last_ack_sent, rcv.fin_seq, rcv.ack_now,
             rcv.ece, rcv.ts_recent, rcv.ts_recent_at, rcv.total, rcv.buffer.size,
             tuple(rcv.reassembly.starts), tuple(rcv.reassembly.ends),
             self.endpoint.counters.segments_in, self.endpoint.counters.malformed,
-            self.events, self.out, self.read, self.endpoint.poll_timeout() <= min(conn.timers.at),
+            self.events, self.out, self.read, self.endpoint.poll_timeout() <= min(conn.timers),
         )  # fmt: skip

@@ -40,7 +40,7 @@ def send(conn: Connection, segments: int, now: int = 2 * SECOND) -> None:
     for _ in range(segments):
         snd.flight.sent(snd.snd_nxt, snd.snd_nxt + MSS, now)
         snd.snd_nxt += MSS
-    conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
+    conn.timers[timers.RTO] = now + snd.rtt.rto_ns
     conn.queued = False
 
 
@@ -74,14 +74,14 @@ def test_the_timer_runs_while_something_is_in_flight() -> None:
     # RFC 6298 §5 (5.2), (5.3)
     conn = connection()
     send(conn, 2)
-    due = conn.timers.at[timers.RTO]
+    due = conn.timers[timers.RTO]
     acknowledge(conn, 0, length=5)
-    assert conn.timers.at[timers.RTO] == due
+    assert conn.timers[timers.RTO] == due
     now = 2 * SECOND + 150 * MS
     acknowledge(conn, 1000, now)
-    assert conn.timers.at[timers.RTO] == now + conn.snd.rtt.rto_ns
+    assert conn.timers[timers.RTO] == now + conn.snd.rtt.rto_ns
     acknowledge(conn, 2000, now)
-    assert conn.timers.at[timers.RTO] == NEVER
+    assert conn.timers[timers.RTO] == NEVER
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_a_window_that_opens_again() -> None:
     acknowledge(conn, 0, wnd=0)
     conn.snd.probe_due = True
     conn.snd.probes = 9
-    conn.timers.at[timers.RTO] = 100 * SECOND
+    conn.timers[timers.RTO] = 100 * SECOND
     now = 3 * SECOND
     acknowledge(conn, 1000, now, wnd=1000)
     assert (conn.snd.probe_due, conn.snd.probes) == (False, 0)
-    assert conn.timers.at[timers.RTO] == now + conn.snd.rtt.rto_ns
+    assert conn.timers[timers.RTO] == now + conn.snd.rtt.rto_ns
     # What the window had dropped is to go again.
     assert conn.snd.flight.lost_bytes == 1000
     assert conn.queued

@@ -17,7 +17,7 @@ def connections(count: int) -> list[Connection]:
 
 
 def set_deadline(deadlines: Deadlines, conn: Connection, at: int) -> None:
-    conn.timers.at[timers.RTO] = at
+    conn.timers[timers.RTO] = at
     deadlines.schedule(conn)
 
 
@@ -65,7 +65,7 @@ def test_what_has_moved_on_is_renewed_and_what_is_due_is_not() -> None:
         set_deadline(deadlines, conn, 100)
     set_deadline(deadlines, early, 50)
     for conn, at in ((moved, 300), (early, 250), (ended, NEVER)):
-        conn.timers.at[timers.RTO] = at
+        conn.timers[timers.RTO] = at
     deadlines.renew(99)
     assert deadlines.next() == 100
     deadlines.renew(100)
@@ -85,7 +85,7 @@ def test_renewing_entries_that_were_overtaken_or_forgotten() -> None:
     for conn in conns[:100]:
         deadlines.forget(conn)
     for conn in conns[100:]:
-        conn.timers.at[timers.RTO] = 500
+        conn.timers[timers.RTO] = 500
     deadlines.renew(200)
     assert deadlines.next() == 500
     assert sum(deadlines.due(500) is not None for _ in range(300)) == 100
@@ -116,10 +116,10 @@ def test_overtaken_entries_do_not_pile_up() -> None:
     deadlines = Deadlines()
     (conn,) = connections(1)
     for turn in range(10_000):
-        conn.timers.at[timers.KEEPALIVE] = 10**15
+        conn.timers[timers.KEEPALIVE] = 10**15
         set_deadline(deadlines, conn, turn)
         assert deadlines.due(turn) is conn
-        conn.timers.at[timers.RTO] = NEVER
+        conn.timers[timers.RTO] = NEVER
         deadlines.schedule(conn)
     assert len(deadlines._heap) <= 66
     assert deadlines.next() == 10**15

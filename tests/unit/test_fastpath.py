@@ -334,7 +334,7 @@ def test_a_message_ends_what_was_to_be_armed() -> None:
         side.turn()
         assert snd.snd_nxt - snd.snd_una == 50
         assert not snd.probe_unarmed
-        assert conn.timers.at[PTO] > side.now
+        assert conn.timers[PTO] > side.now
     assert sides[0].picture() == sides[1].picture()
 
 
@@ -355,11 +355,11 @@ def test_an_ack_that_waits_for_an_answer() -> None:
         assert fast.endpoint.poll_message(fast.now, fast.conn) == b""
     for side in (fast, slow):
         side.turn()
-        assert side.now < side.conn.timers.at[DELAYED_ACK] == side.endpoint.poll_timeout()
+        assert side.now < side.conn.timers[DELAYED_ACK] == side.endpoint.poll_timeout()
     assert fast.picture() == slow.picture()
     for side in (fast, slow):
         side.now += MS
         side.write(50)
         side.turn()
-        assert side.conn.timers.at[DELAYED_ACK] == NEVER
+        assert side.conn.timers[DELAYED_ACK] == NEVER
     assert fast.picture() == slow.picture()

@@ -61,14 +61,14 @@ def test_the_parts_are_told_of_what_is_in_flight() -> None:
     una, sent_at = snd.snd_una, side.now
     conn.write(b"answer")
     side.turn()
-    assert conn.timers.at[RTO] == NEVER
+    assert conn.timers[RTO] == NEVER
     side.now += MS
     conn.unfold()
     assert (snd.flight.una, snd.flight.nxt, snd.flight.pipe) == (una, una + 6, 6)
     assert snd.buffer.peek(una, una + 6) == b"answer"
     assert snd.progress_at == sent_at
     assert snd.small_end == una + 6
-    at = conn.timers.at
+    at = conn.timers
     assert at[RTO] == sent_at + snd.rtt.rto_ns
     assert sent_at < at[PTO] <= at[RTO]
     assert at[USER] == sent_at + 30 * SECOND

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from utcp.core import timers
-from utcp.core.timers import NEVER, TimerTable
+from utcp.core.timers import NEVER
 
 
-def test_empty() -> None:
-    table = TimerTable()
-    assert table.next() == NEVER
-    assert len(table.at) == timers.COUNT
+def test_nothing_runs_at_first() -> None:
+    assert timers.table() == [NEVER] * timers.COUNT
 
 
-def test_earliest() -> None:
-    table = TimerTable()
-    table.at[timers.RTO] = 300
-    table.at[timers.DELAYED_ACK] = 40
-    assert table.next() == 40
-    table.at[timers.DELAYED_ACK] = NEVER
-    assert table.next() == 300
-
-
-def test_clear_reaches_those_who_hold_the_table() -> None:
-    table = TimerTable()
-    held = table.at
+def test_stopping_reaches_those_who_hold_the_table() -> None:
+    held = at = timers.table()
     held[timers.KEEPALIVE] = 5
-    table.clear()
+    timers.stop_all(at)
     assert held == [NEVER] * timers.COUNT
-    assert table.next() == NEVER
 
 
 def test_slots_are_different() -> None:

@@ -119,7 +119,7 @@ def predicted(conn: Connection, now: int, seq: int, ack: int, wnd: int) -> bool:
         conn.check_writable()
     if not conn.queued and (moved or snd.buffer.end > nxt):
         conn.touch()
-    at = conn.timers.at
+    at = conn.timers
     if ack == nxt:
         # RFC 6298 §5 (5.2): all acknowledged.
         at[timers.RTO] = at[timers.PTO] = at[timers.USER] = NEVER
@@ -149,7 +149,7 @@ def _window_changed(conn: Connection, now: int, old_wnd: int) -> None:
     """The peer's window moved. If it was shut, that was what held us back."""
     snd = conn.snd
     if old_wnd == 0 and snd.snd_wnd > 0:
-        at = conn.timers.at
+        at = conn.timers
         at[timers.PERSIST] = NEVER
         probes = snd.probes
         snd.probes = 0
@@ -178,7 +178,7 @@ def _advance(conn: Connection, now: int, ack: int) -> None:
 def _rearm(conn: Connection, now: int, advanced: bool) -> None:
     """The retransmission timer (RFC 6298 §5)."""
     snd = conn.snd
-    at = conn.timers.at
+    at = conn.timers
     if snd.snd_nxt == snd.snd_una:
         # RFC 6298 §5 (5.2): all acknowledged.
         at[timers.RTO] = NEVER

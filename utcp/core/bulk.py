@@ -43,7 +43,7 @@ def send(conn: Connection, now: int, max_bytes: int, max_segments: int) -> Trans
         return None
     # RFC 9293 §3.8.4 (MUST-24): the application has turned keepalive on. RFC 5681 §4.1: the
     # congestion window may be stale.
-    if (conn.keepalive_on and conn.timers.at[KEEPALIVE] == NEVER) or (
+    if (conn.keepalive_on and conn.timers[KEEPALIVE] == NEVER) or (
         snd.snd_nxt == snd.snd_una and now - snd.last_sent_at > snd.rtt.rto_ns
     ):
         return None

@@ -201,7 +201,7 @@ def sent(conn: Connection, now: int, start: int, end: int, segments: int, payloa
         acks.answered(now, rcv.rcv_nxt)
     rcv.last_ack_sent = rcv.rcv_nxt
     rcv.ack_now = False
-    at = conn.timers.at
+    at = conn.timers
     if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
         at[RTO] = now + snd.rtt.rto_ns
@@ -219,7 +219,7 @@ def _resent(conn: Connection, now: int, start: int, end: int, segments: int, pay
     snd = conn.snd
     snd.flight.resent(start, end, now)
     snd.last_sent_at = now
-    at = conn.timers.at
+    at = conn.timers
     if at[RTO] == NEVER:
         # RFC 6298 §5 (5.1)
         at[RTO] = now + snd.rtt.rto_ns
@@ -237,7 +237,7 @@ def acknowledged(conn: Connection) -> None:
     rcv = conn.rcv
     rcv.last_ack_sent = rcv.rcv_nxt
     rcv.ack_now = False
-    conn.timers.at[DELAYED_ACK] = NEVER
+    conn.timers[DELAYED_ACK] = NEVER
 
 
 def ack(conn: Connection, now: int, seq: int) -> Transmit:

@@ -118,7 +118,7 @@ def acknowledged(conn: Connection, now: int, ack: int, wnd: int) -> None:
     sample.srtt_ns = rtt.srtt_ns
     snd.cc.on_ack(sample)
     # RFC 6298 §5 (5.2): all acknowledged.
-    at = conn.timers.at
+    at = conn.timers
     at[RTO] = at[PTO] = at[USER] = NEVER
 
 
@@ -127,7 +127,7 @@ def look(conn: Connection, now: int) -> None:
     snd = conn.snd
     rcv = conn.rcv
     held = rcv.reassembly
-    at = conn.timers.at
+    at = conn.timers
     loss = snd.loss
     conn.calm = conn.predict and not (
         # Marks in the flight would be in the way.

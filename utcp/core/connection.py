@@ -36,7 +36,7 @@ from utcp.core.state import (
     Reason,
     State,
 )
-from utcp.core.timers import NEVER, TimerTable
+from utcp.core.timers import NEVER
 from utcp.stats import Counters, TcpInfo
 
 _MIN_SNDBUF: Final = 256 << 10
@@ -141,7 +141,7 @@ class Connection:
         self.rcv = Receiver(config.recv_buffer, mss)
         self.offer()
         self.acks = AckDelay(terms.delayed_ack_ns, config.quick_acks)
-        self.timers = TimerTable()
+        self.timers = timers.table()
         self.heap_at, self.ts_offset = NEVER, ts_offset
         self.ts_ok = self.sack_ok = self.wscale_ok = self.ecn_ok = self.mss_ok = False
         # Whether `fastpath` may be tried, nothing is unusual (see `calm`), a message is folded.
@@ -253,7 +253,7 @@ class Connection:
         self.unfold()
         self.snd.cork = value
         self.calm = False
-        self.timers.at[timers.CORK] = NEVER
+        self.timers[timers.CORK] = NEVER
         self.touch()
 
     @property
@@ -279,7 +279,7 @@ class Connection:
         self.keepalive_on = value
         self.calm = False
         self.keepalive_probes = 0
-        self.timers.at[timers.KEEPALIVE] = NEVER
+        self.timers[timers.KEEPALIVE] = NEVER
         self.touch()
 
     def info(self) -> TcpInfo:

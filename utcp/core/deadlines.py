@@ -21,7 +21,7 @@ _COMPACT_AT: Final = 64
 
 def deadline(conn: Connection) -> int:
     """When the connection wants to be called, also if it is folded: see `message`."""
-    at = min(conn.timers.at)
+    at = min(conn.timers)
     if conn.in_flight:
         due = conn.snd.last_sent_at + patience_ns(conn)
         if due < at:

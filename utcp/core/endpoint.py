@@ -331,7 +331,7 @@ class Endpoint(Reception):
             conn.unfold()
             if behind:
                 timeouts.postpone(conn, now)
-            if conn.timers.next() <= now:
+            if min(conn.timers) <= now:
                 timeouts.handle(conn, now)
             if conn.state is CLOSED:
                 self._retire(now, conn)

@@ -37,7 +37,7 @@ def poll(conn: Connection, now: int) -> Transmit | None:
         snd.flight.sent(snd.iss, snd.iss + 1, now)
         snd.snd_nxt = snd.iss + 1
         snd.progress_at = now
-    at = conn.timers.at
+    at = conn.timers
     if at[timers.RTO] == NEVER:
         at[timers.RTO] = now + snd.rtt.rto_ns
     if conn.user_timeout_ns and at[timers.USER] == NEVER:
@@ -218,7 +218,7 @@ def established(conn: Connection, now: int, ack: int) -> None:
     snd.snd_una = ack
     if sample.rtt_ns >= 0:
         snd.rtt.update(sample.rtt_ns, now)
-    conn.timers.at[timers.RTO] = conn.timers.at[timers.USER] = NEVER
+    conn.timers[timers.RTO] = conn.timers[timers.USER] = NEVER
     snd.cc.start()
     if snd.retries:
         if snd.retries > 1:

@@ -151,7 +151,7 @@ def send(conn: Connection, now: int) -> bytes | None:
     if acks.unanswered:
         acks.answered(now, rcv_nxt)
     rcv.last_ack_sent = rcv_nxt
-    conn.timers.at[DELAYED_ACK] = NEVER
+    conn.timers[DELAYED_ACK] = NEVER
     if conn.heap_at > now + conn.agenda.terms.soon_ns or conn.user_timeout_ns:
         conn.agenda.deadlines.schedule(conn)
     conn.segs_out += 1
@@ -172,7 +172,7 @@ def awaited(conn: Connection, now: int) -> bytes | None:
     nxt = snd.snd_nxt
     if snd.snd_una != nxt or not (conn.folded or snd.buffer.end == nxt):
         return None
-    at = conn.timers.at
+    at = conn.timers
     if at[DELAYED_ACK] != NEVER:
         return None
     snd.probe_unarmed = False
@@ -200,7 +200,7 @@ def unfold(conn: Connection) -> None:
         snd.progress_at = sent_at
         if len(data) < snd.mss:
             snd.small_end = nxt
-        at = conn.timers.at
+        at = conn.timers
         # RFC 6298 §5 (5.1)
         at[RTO] = due = sent_at + snd.rtt.rto_ns
         if snd.loss.may_probe:

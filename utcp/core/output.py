@@ -81,7 +81,7 @@ def _resend(
     """As much of the lost range as may go now, None for nothing."""
     pacer = conn.snd.pacer
     if pacer.on and pacer.next_at > now:
-        conn.timers.at[timers.PACE] = pacer.next_at
+        conn.timers[timers.PACE] = pacer.next_at
         return None
     end = _may_resend(conn, start, end)
     return _paced(conn, now, start, end, max_bytes, max_segments) if end > start else None
@@ -94,7 +94,7 @@ def _new_data(
     snd = conn.snd
     if snd.pacer.on and snd.pacer.next_at > now:
         # An ACK need not wait with it.
-        conn.timers.at[timers.PACE] = snd.pacer.next_at
+        conn.timers[timers.PACE] = snd.pacer.next_at
         return _acknowledge(conn, now)
     if now >= conn.pmtu.probe_at:
         size = probing.payload(conn, now, end)
@@ -139,7 +139,7 @@ def _new_end(conn: Connection, now: int) -> int:
     """How far new data and FIN may go now."""
     snd = conn.snd
     if snd.hold_until > now:
-        conn.timers.at[timers.PERSIST] = snd.hold_until
+        conn.timers[timers.PERSIST] = snd.hold_until
         return snd.snd_nxt
     idle_ns = now - snd.last_sent_at
     if snd.snd_nxt == snd.snd_una and idle_ns > snd.rtt.rto_ns:
@@ -203,13 +203,13 @@ def _probe_window(conn: Connection, now: int) -> Transmit | None:
     out = burst.build(conn, now, start, start + 1, 1, 1)
     snd.probe_due = False
     snd.probes += 1
-    conn.timers.at[timers.RTO] = now + conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
+    conn.timers[timers.RTO] = now + conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
     return out
 
 
 def _arm_persist(conn: Connection, now: int) -> None:
     """Something waits, the window does not let it go, and no ACK is on its way to change that."""
-    at = conn.timers.at
+    at = conn.timers
     if conn.snd.cork and conn.snd.snd_wnd > 0:
         # What is not a full segment waits for more, but as in Linux not for ever.
         if at[timers.CORK] == NEVER:
@@ -237,7 +237,7 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
         # RFC 9293 §3.8.4 (SHLD-12): SEG.SEQ = SND.NXT-1 and no data.
         conn.keepalive_due = False
         return burst.ack(conn, now, conn.snd.snd_nxt - 1)
-    at = conn.timers.at
+    at = conn.timers
     if wait_ns > 0:
         # From the first part on, whatever comes after it.
         at[timers.DELAYED_ACK] = min(at[timers.DELAYED_ACK], now + wait_ns)
@@ -257,7 +257,7 @@ def _acknowledge(conn: Connection, now: int) -> Transmit | None:
 
 def _delay_ack(conn: Connection, now: int) -> int:
     """Until when an ACK that is not due waits."""
-    due_at = conn.timers.at[timers.DELAYED_ACK]
+    due_at = conn.timers[timers.DELAYED_ACK]
     if due_at != NEVER:
         return conn.acks.more(now, conn.rcv.rcv_nxt) or due_at
     rtt = conn.snd.rtt

@@ -84,7 +84,7 @@ def _second_rtt_ns(conn: Connection, now: int) -> int:
 def reorder_timeout(conn: Connection, now: int) -> None:
     """The reordering timer has expired: what was late is lost (RFC 8985 §6.2 step 5)."""
     snd = conn.snd
-    conn.timers.at[timers.REORDER] = NEVER
+    conn.timers[timers.REORDER] = NEVER
     if snd.snd_nxt == snd.snd_una:
         return
     if conn.pmtu.probed:
@@ -102,7 +102,7 @@ def arm_probe(conn: Connection, now: int) -> None:
     one_segment = snd.snd_nxt - snd.snd_una <= snd.mss
     # What we let a peer wait is the best guess of what it lets us wait.
     due = now + pto_ns(snd.rtt.srtt_ns, one_segment, conn.acks.most_ns)
-    at = conn.timers.at
+    at = conn.timers
     rto = at[timers.RTO]
     if rto < due:
         due = rto
@@ -114,7 +114,7 @@ def arm_probe(conn: Connection, now: int) -> None:
 def probe_timeout(conn: Connection, now: int) -> None:
     """No ACK came for a probe time-out: send a probe, if one may be sent (RFC 8985 §7.3)."""
     snd = conn.snd
-    at = conn.timers.at
+    at = conn.timers
     at[timers.PTO] = NEVER
     # RFC 8985 §7.2: not in recovery, nor with anything SACKed; the reordering timer runs then.
     # A window that is shut is probed in its own way.
@@ -157,7 +157,7 @@ def _react(conn: Connection, now: int, flags: int, ece: bool) -> None:
     """Do what the flags of the loss detector ask for."""
     snd = conn.snd
     cc = snd.cc
-    conn.timers.at[timers.REORDER] = snd.loss.reorder_at
+    conn.timers[timers.REORDER] = snd.loss.reorder_at
     if snd.loss.reorder_at < conn.heap_at:
         conn.touch()
     if flags & loss.UNDONE:

@@ -18,7 +18,7 @@ from utcp.core.state import (
     TIME_WAIT,
     Reason,
 )
-from utcp.core.timers import NEVER
+from utcp.core.timers import NEVER, stop_all
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
@@ -82,7 +82,7 @@ def finish(conn: Connection, reason: Reason) -> None:
     conn.move(CLOSED)
     conn.touch()
     conn.reason = reason
-    conn.timers.clear()
+    stop_all(conn.timers)
     conn.rcv.reassembly.clear()
     _release_sent(conn)
     conn.signal(events.CLOSED)
@@ -92,7 +92,7 @@ def time_wait(conn: Connection) -> None:
     """Both FINs are done and ours was first: the endpoint keeps a record for 2 MSL."""
     conn.move(TIME_WAIT)
     conn.reason = Reason.CLOSED
-    conn.timers.clear()
+    stop_all(conn.timers)
     _release_sent(conn)
     conn.signal(events.CLOSED)
     conn.touch()

@@ -21,7 +21,7 @@ _NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
 def handle(conn: Connection, now: int) -> None:
     """Do what is due at `now`; nothing, if nothing is."""
     conn.calm = False
-    at = conn.timers.at
+    at = conn.timers
     if at[timers.DELAYED_ACK] <= now:
         at[timers.DELAYED_ACK] = NEVER
         conn.rcv.ack_now = True
@@ -57,7 +57,7 @@ def handle(conn: Connection, now: int) -> None:
 def postpone(conn: Connection, now: int) -> None:
     """The ACK that the retransmission timers wait for may have come: let them wait for longer, but
     for no more than as long again."""
-    at = conn.timers.at
+    at = conn.timers
     rto_ns = conn.snd.rtt.rto_ns
     latest = conn.snd.progress_at + 2 * rto_ns
     if now < latest:
@@ -68,7 +68,7 @@ def postpone(conn: Connection, now: int) -> None:
 
 def _user_timeout(conn: Connection, now: int) -> bool:
     """RFC 9293 §3.10.8, USER TIMEOUT. True if the connection is over."""
-    at = conn.timers.at
+    at = conn.timers
     at[timers.USER] = NEVER
     snd = conn.snd
     if not conn.user_timeout_ns or not (snd.snd_nxt > snd.snd_una or snd.pending()):
@@ -87,9 +87,9 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     flight = snd.flight
     if snd.snd_nxt == snd.snd_una:
         return
-    if now < conn.timers.at[timers.REORDER] < NEVER:
+    if now < conn.timers[timers.REORDER] < NEVER:
         # RFC 8985 §8: one of these timers at a time; what is just late will be told first.
-        conn.timers.at[timers.RTO] = conn.timers.at[timers.REORDER] + snd.rtt.rto_ns
+        conn.timers[timers.RTO] = conn.timers[timers.REORDER] + snd.rtt.rto_ns
         return
     if _given_up(conn):
         return
@@ -99,7 +99,7 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
         # RFC 4987 §2.3: in a flood of SYNs it is as likely that nobody has asked for this. Whoever
         # has sends the SYN again, and that is answered.
         snd.rtt.backoff()
-        conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
+        conn.timers[timers.RTO] = now + snd.rtt.rto_ns
         return
     conn.agenda.memory.note(conn)
     if synchronized and snd.snd_wnd == 0:
@@ -111,8 +111,8 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     if synchronized and conn.config.mtu_probing:
         probing.on_timeout(conn, now)
     conn.counters.timeouts += 1
-    conn.timers.at[timers.RTO] = now + snd.rtt.rto_ns
-    conn.timers.at[timers.PTO] = conn.timers.at[timers.REORDER] = NEVER
+    conn.timers[timers.RTO] = now + snd.rtt.rto_ns
+    conn.timers[timers.PTO] = conn.timers[timers.REORDER] = NEVER
     snd.tail_probe_due = False
     flags = snd.loss.on_rto(flight, snd.rtt, now, snd.mss, conn.sack_ok and synchronized)
     if synchronized:
@@ -173,11 +173,11 @@ def _keepalive_timeout(conn: Connection, now: int) -> None:
     if not conn.keepalive:
         return
     if snd.snd_nxt > snd.snd_una or snd.pending():
-        conn.timers.at[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
+        conn.timers[timers.KEEPALIVE] = now + conn.keepalive_idle_ns
         return
     idle_until = conn.last_heard_at + conn.keepalive_idle_ns
     if now < idle_until:
-        conn.timers.at[timers.KEEPALIVE] = idle_until
+        conn.timers[timers.KEEPALIVE] = idle_until
         return
     # RFC 9293 §3.8.4 (MUST-29): one unanswered probe says nothing.
     if conn.keepalive_probes >= conn.keepalive_count:
@@ -185,4 +185,4 @@ def _keepalive_timeout(conn: Connection, now: int) -> None:
         return
     conn.keepalive_probes += 1
     conn.keepalive_due = True
-    conn.timers.at[timers.KEEPALIVE] = now + conn.keepalive_interval_ns
+    conn.timers[timers.KEEPALIVE] = now + conn.keepalive_interval_ns

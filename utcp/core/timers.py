@@ -26,18 +26,11 @@ CORK: Final = 9  # a corked segment that is not full goes after all
 COUNT: Final = 10
 
 
-class TimerTable:
-    """The deadlines of one connection, in nanoseconds of the caller's monotonic clock."""
+def table() -> list[int]:
+    """The deadlines of a new connection, in nanoseconds of the caller's monotonic clock."""
+    return [NEVER] * COUNT
 
-    __slots__ = ("at",)
 
-    def __init__(self) -> None:
-        self.at = [NEVER] * COUNT
-
-    def next(self) -> int:
-        """The earliest deadline, or NEVER."""
-        return min(self.at)
-
-    def clear(self) -> None:
-        """Stop every timer."""
-        self.at[:] = [NEVER] * COUNT
+def stop_all(at: list[int]) -> None:
+    """Stop every timer, in the table itself: others may hold it."""
+    at[:] = [NEVER] * COUNT
