@@ -11,7 +11,7 @@
                    the floor; what contestants have in common
     measure.py     what one process can say of itself, and the bytes that are sent
     figures.py     the figures of one run, and of several
-    tables.py, pictures.py, goals.py, report.py, machine.py
+    tables.py, pictures.py, goals.py, report.py, machine.py, readme.py
                    the results: tables, pictures, what is to be reached, JSON and README.md, where
 
 What single steps cost, in instructions too, without sockets:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """Returns the exit status: 1 if a case failed."""
     # Each measured process imports this file, and needs nothing of these.
-    from benchmarks import pictures, report  # noqa: PLC0415
+    from benchmarks import pictures, readme, report  # noqa: PLC0415
 
     parser = _parser()
     arguments = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> int:
     if arguments.plots is not None:
         pictures.draw_all(results, arguments.plots)
     if arguments.readme:
-        report.update_readme(results)
+        readme.put("measured", report.markdown(results))
     return 1 if any(case["failures"] for case in results["cases"]) else 0
 
 

@@ -24,16 +24,16 @@ def describe() -> dict[str, str | int]:
         "utcp": _version("utcp"),
         "date": time.strftime("%Y-%m-%d"),
         "load": f"{os.getloadavg()[0]:.1f}",
-        "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python", *sys.orig_argv[1:]]),
     }
 
 
 def sentence(machine: dict[str, str | int]) -> str:
-    """The same in words."""
+    """The same in words, without a full stop."""
     return (
         f"Measured on {machine['cores']} cores of {machine['processor']}, {machine['system']}, "
         f"{machine['python']}, uvloop {machine['uvloop']}, `net.core.rmem_max` "
-        f"{machine['rmem_max']:,}, on {machine['date']} by `{machine['command']}`; medians."
+        f"{machine['rmem_max']:,}, on {machine['date']} by `{machine['command']}`"
     )
 
 

@@ -11,15 +11,12 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import contestants, goals, machine, pictures, tables
+from benchmarks import contestants, goals, machine, pictures, readme, tables
 from benchmarks.figures import summary
 from benchmarks.runner import Outcome
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 PICTURES: Final = RESULTS.with_name("pictures")
-README: Final = Path(__file__).parents[1] / "README.md"
-_BEGIN: Final = "<!-- measured: begin -->\n"
-_END: Final = "<!-- measured: end -->\n"
 _WIDTH: Final = 170
 
 Results = dict[str, Any]
@@ -84,30 +81,16 @@ def show(results: Results, *, goals_only: bool = False) -> None:
 
 def markdown(results: Results) -> str:
     """The tables in README's language, with where and how they were measured."""
-    lines = [machine.sentence(results["machine"]), ""]
+    lines = [machine.sentence(results["machine"]) + "; medians.", ""]
     lines += [
-        f"![{text}]({os.path.relpath(PICTURES / name, README.parent)}.svg)"
+        f"![{text}]({os.path.relpath(PICTURES / name, readme.README.parent)}.svg)"
         for name, text in pictures.NAMES.items()
     ] + [""]
     for title, head, rows in [*tables.main_tables(results), goals.table(results)]:
         if not rows:
             continue
-        lines += [f"**{title}**", "", _row(head), _row(["---"] + ["---:"] * (len(head) - 1))]
-        lines += [_row(row) for row in rows] + [""]
+        lines += [f"**{title}**", "", *readme.table(head, rows), ""]
     return "\n".join(lines + [line + "\n" for line in _remarks(results)])
-
-
-def readme_numbers(text: str) -> str:
-    """The part of README.md between the two marks."""
-    return text.partition(_BEGIN)[2].partition(_END)[0]
-
-
-def update_readme(results: Results) -> None:
-    """Put the numbers between the two marks of README.md."""
-    text = README.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    README.write_text(before + begin + markdown(results) + end + after, encoding="utf-8")
 
 
 def _remarks(results: Results) -> list[str]:
@@ -123,7 +106,3 @@ def _remarks(results: Results) -> list[str]:
         for reason in case["failures"]
     ]
     return skipped + failed
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

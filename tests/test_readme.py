@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from benchmarks import report
-from benchmarks.paths import table
+from benchmarks import readme, report
+from benchmarks.paths import table as paths
+from benchmarks.profile import table as profile
 
 if TYPE_CHECKING:
     from tests.conftest import Spawn
@@ -200,8 +201,9 @@ def _free_port() -> int:
 
 
 def test_numbers() -> None:
-    assert report.readme_numbers(TEXT) == report.markdown(report.load())
-    assert table.readme_numbers(TEXT) == table.markdown(table.load())
+    assert readme.part(TEXT, "measured") == report.markdown(report.load())
+    assert readme.part(TEXT, "paths") == paths.markdown(paths.load())
+    assert readme.part(TEXT, "profile") == profile.markdown(profile.load())
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)", TEXT))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import readme
 from benchmarks.paths import pictures, pool, sharing, simulate, table
 from benchmarks.paths.cells import Cell, all_cells
 from benchmarks.paths.sharing import Case, all_cases
@@ -45,7 +46,7 @@ def main() -> int:
         everything = {cell.name for cell in all_cells()} | {case.name for case in all_cases()}
         results = table.merged(known, results, everything)
         table.save(results)
-        table.update_readme(results)
+        readme.put("paths", table.markdown(results))
     if lines:
         print("\n".join(["Other than in the committed table:", *lines]))
     return 1 if lines and arguments.check else 0

@@ -10,13 +10,11 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import readme
 from benchmarks.paths.simulate import Figures
 
 COMMITTED: Final = Path(__file__).parents[1] / "paths.json"
 UPDATE: Final = "python -m benchmarks.paths --write"
-README: Final = Path(__file__).parents[2] / "README.md"
-_BEGIN: Final = "<!-- paths: begin -->\n"
-_END: Final = "<!-- paths: end -->\n"
 _WIDTH: Final = 150
 _SHOWN: Final = {
     "clean/100M/40ms": "100 Mbit/s, 40 ms",
@@ -92,19 +90,6 @@ def differences(old: Grid, new: Grid) -> list[str]:
     return lines
 
 
-def readme_numbers(text: str) -> str:
-    """The part of README.md between the two marks."""
-    return text.partition(_BEGIN)[2].partition(_END)[0]
-
-
-def update_readme(results: Results) -> None:
-    """Put the chosen rows between the two marks of README.md."""
-    text = README.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    README.write_text(before + begin + markdown(results) + end + after, encoding="utf-8")
-
-
 def markdown(results: Results) -> str:
     """The chosen rows in README's language, as far as they have been measured."""
     grid: Grid = results["grid"]
@@ -116,21 +101,21 @@ def markdown(results: Results) -> str:
         "the mean time that a datagram waits in the queue. The queue holds one product of rate and "
         "round trip unless it is said otherwise.",
         "",
-        "| path | " + " | ".join(names) + " |",
-        "| --- |" + " ---: |" * len(names),
     ]
-    for cell, label in _SHOWN.items():
-        if cell in grid:
-            cells = [_short(grid[cell][name]) if name in grid[cell] else "" for name in names]
-            lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    sharing = []
-    for name, figures in results["sharing"].items():
-        jain = ", ".join(f"{value:.3f}" for value in figures["jain"])
-        if re.fullmatch(r"sharing/\w+/16", name):
-            sharing.append(f"| 16 of {name.split('/')[1]}, 40 ms | {jain} |")
+    chosen = [
+        [label, *(_short(grid[cell][name]) if name in grid[cell] else "" for name in names)]
+        for cell, label in _SHOWN.items()
+        if cell in grid
+    ]
+    lines += readme.table(["path", *names], chosen)
+    sharing = [
+        [f"16 of {name.split('/')[1]}, 40 ms", ", ".join(f"{one:.3f}" for one in figures["jain"])]
+        for name, figures in results["sharing"].items()
+        if re.fullmatch(r"sharing/\w+/16", name)
+    ]
     if sharing:
-        lines += ["", "| flows that share 100 Mbit/s | Jain's index, each minute |"]
-        lines += ["| --- | ---: |", *sharing]
+        head = ["flows that share 100 Mbit/s", "Jain's index, each minute"]
+        lines += ["", *readme.table(head, sharing)]
     return "\n".join(lines) + "\n"
 
 

@@ -35,6 +35,8 @@ class Scene:
 SCENES: Final = (
     Scene("message echo", "echo/64", "server", "message", "trips"),
     Scene("message echo, streams", "echo/64", "server", "message", "trips", way=STREAMS),
+    Scene("request, client", "requests/100", "client", "request", "requests"),
+    Scene("request, server", "requests/100", "server", "request", "requests"),
     Scene("burst send", "bulk/up/1448", "client", "burst", "up", BURST),
     Scene("burst receive", "bulk/up/1448", "server", "burst", "up", BURST),
     Scene("loopback send", "bulk/up/loopback", "client", "datagram", "up", DATAGRAM),

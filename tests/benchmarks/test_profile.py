@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.profile import layers, pair, probe, report, scenes
+from benchmarks.profile import layers, pair, probe, report, scenes, table
 from benchmarks.profile.probe import Profile
 
 if TYPE_CHECKING:
@@ -67,6 +67,20 @@ def test_all_of_the_time_is_divided(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "core/output.py: poll" in out
     assert "Asking" not in out
+
+
+def test_what_readme_shows(tmp_path: Path) -> None:
+    sampled = Profile(4e-3, {HERE: 5, THERE: 2, ELSEWHERE: 1}, in_kernel=2)
+    counted = Profile(9, bytecodes={HERE: 600, THERE: 30}, calls={HERE: 4, THERE: 2})
+    finding = report.find(scenes.SCENES[0], "utcp", (sampled, 10), (counted, 2))
+    floor = replace(finding, contestant="bare")
+    target = tmp_path / "profile.json"
+    table.save(table.results([finding, floor]), target)
+    *_, row = table.markdown(table.load(target)).splitlines()
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == [
+        "message echo", "400.0 (315)", "80.0", "0.0", "80.0 (15)", "0.0", "0.0", "200.0 (300)",
+        "400.0 (315)", "",
+    ]  # fmt: skip
 
 
 def test_no_samples_are_no_error() -> None:
