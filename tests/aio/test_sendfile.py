@@ -52,6 +52,22 @@ async def test_all_of_it(net: Net, file: IO[bytes]) -> None:
         await pair.server.lost
 
 
+async def test_a_closed_file_leaves_the_transport_as_it_was(net: Net, file: IO[bytes]) -> None:
+    net.skip_on_uvloops_own()
+    made: list[Any] = []
+    async with net.serving(making(made)) as addr:
+        pair = await connect(net, addr, made)
+        file.close()
+        with pytest.raises(ValueError, match="closed file"):
+            await send(net, pair.client.transport, file)
+        pair.client.transport.write(b"after")
+        await until(lambda: pair.server.received == b"after")
+        pair.server.transport.write(b"answer")
+        await until(lambda: pair.client.received == b"answer")
+        await finish(pair.client)
+        await pair.server.lost
+
+
 @pytest.mark.parametrize(
     ("offset", "count", "sent"),
     [(10, None, SIZE - 10), (0, 5, 5), (1000, 400_000, 400_000), (SIZE - 3, 10, 3), (SIZE, 1, 0)],

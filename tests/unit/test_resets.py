@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from utcp.config import Config
+from utcp.core import Endpoint, segment
 from utcp.core.resets import Resets, host
 from utcp.core.secrets import Secrets
 from utcp.core.segment import ACK, FIN, RST, SYN, Segment
@@ -57,6 +59,15 @@ def test_rate() -> None:
     assert resets.answer(SECOND, "a", stray(ACK))
 
 
+def test_each_host_has_its_own() -> None:
+    # What `host_of` has made of an address may be anything, a tuple too.
+    config = Config(reset_rate=1)
+    endpoint = Endpoint(config, bytes(16), host_of=lambda addr: ("rack", addr))
+    for addr in range(5):
+        endpoint.receive(0, addr, segment.build(ACK, 1, 1, 0, b""), 20)
+    assert (endpoint.counters.resets_out, endpoint.counters.resets_suppressed) == (5, 0)
+
+
 def test_never() -> None:
     assert Resets(0, SECRETS, Counters()).answer(0, "a", stray(ACK)) == b""
 
@@ -70,10 +81,10 @@ def test_a_host_is_the_first_thing_in_an_address() -> None:
 def test_hosts_do_not_take_each_others_budget() -> None:
     resets = Resets(2, SECRETS, Counters())
     for _ in range(9):
-        resets.answer(0, ("192.0.2.1", 1), stray(ACK))
-    others = [resets.answer(0, (f"198.51.100.{n}", 1), stray(ACK)) for n in range(100)]
+        resets.answer(0, "192.0.2.1", stray(ACK))
+    others = [resets.answer(0, f"198.51.100.{n}", stray(ACK)) for n in range(100)]
     assert all(others)
-    assert not resets.answer(0, ("192.0.2.1", 2), stray(ACK))
+    assert not resets.answer(0, "192.0.2.1", stray(ACK))
 
 
 def test_which_hosts_share_a_budget_changes_every_second() -> None:

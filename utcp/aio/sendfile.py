@@ -51,31 +51,28 @@ async def sendfile(
         raise RuntimeError(
             f"fallback is disabled and native sendfile is not supported for transport {transport!r}"
         )
-    exclusive = transport.sending() if isinstance(transport, Transport) else None
-    if _is_seekable(file):
-        file.seek(offset)
+    write = transport.sending() if isinstance(transport, Transport) else transport.write
+    sending = _Sending(transport)
     sent = 0
     piece = _FIRST_PIECE
-    sending = _Sending(transport)
     try:
+        if _is_seekable(file):
+            file.seek(offset)
         while count is None or sent < count:
             data = await _read(file, piece if count is None else min(piece, count - sent))
             if not data:
                 break
             await sending.drain()
-            if exclusive is None:
-                transport.write(data)
-            else:
-                exclusive(data)
+            write(data)
             sent += len(data)
             piece = min(2 * piece, _PIECE)
         await sending.drain()
     finally:
         if isinstance(transport, Transport):
             transport.sent()
-        if _is_seekable(file):
-            file.seek(offset + sent)
         sending.restore()
+        if _is_seekable(file):  # raises if it is closed
+            file.seek(offset + sent)
     return sent
 
 

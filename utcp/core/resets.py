@@ -32,9 +32,9 @@ class Resets:
         self._second = -1
         self._spent: dict[int, int] = {}
 
-    def answer(self, now: int, addr: Hashable, seg: Segment) -> bytes:
-        """The RST that `seg` from `addr` gets, b"" for none: a RST is never answered, else two
-        confused peers would reset each other for ever."""
+    def answer(self, now: int, whom: Hashable, seg: Segment) -> bytes:
+        """The RST that `seg` gets, b"" for none: a RST is never answered, else two confused peers
+        would reset each other for ever. `whom`: the host that it is counted for."""
         flags = seg.flags
         if flags & RST:
             return b""
@@ -42,7 +42,7 @@ class Resets:
         if second != self._second:
             self._second = second
             self._spent.clear()
-        budget = self._secrets.bucket(second, host(addr)) % _BUDGETS
+        budget = self._secrets.bucket(second, whom) % _BUDGETS
         spent = self._spent.get(budget, 0)
         if spent >= self._rate:
             self._counters.resets_suppressed += 1
