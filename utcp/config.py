@@ -42,14 +42,14 @@ class Config:
 
     # -- retransmission -------------------------------------------------------------------------
     rto_initial: float = 1.0
-    """First retransmission time-out, seconds (RFC 6298 §2.1)."""
+    """First retransmission time-out, seconds (RFC 6298 §2 (2.1))."""
     rto_min: float = 0.2
-    """Least retransmission time-out, seconds. RFC 6298 §2.4 says 1 s; Linux uses 200 ms."""
+    """Least retransmission time-out, seconds. RFC 6298 §2 (2.4) says 1 s; Linux uses 200 ms."""
     rto_max: float = 120.0
-    """Greatest retransmission time-out, seconds (RFC 6298 §2.5: at least 60)."""
+    """Greatest retransmission time-out, seconds (RFC 6298 §2 (2.5): at least 60)."""
     syn_retries: int = 7
-    """SYN retransmissions before connecting fails; 7 last 255 s (RFC 9293 §3.8.3, MUST-23: at
-    least 3 minutes)."""
+    """SYN retransmissions before connecting fails; 7 last 247 s, with the default
+    `rto_max` (RFC 9293 §3.8.3, MUST-23: at least 3 minutes)."""
     icmp_refuses: bool = True
     """Whether ICMP's "port unreachable" ends a connection that is being opened (RFC 9293 §3.9.2.2).
     False where it says nothing of the peer: when both sides connect to each other at once, to open
@@ -98,12 +98,13 @@ class Config:
     # -- buffers --------------------------------------------------------------------------------
     recv_buffer: int = 32 << 20
     """Most bytes of receive buffer, and so the greatest window ever offered: enough for 1 Gbit/s
-    over 100 ms with as much again in queues. It begins with 256 KiB at most, and grows as fast as
+    over 100 ms with as much again in queues. It begins with 256 KiB, or 16 segments if that is more
+    (where a round trip is very short, with what the socket's buffer allows), and grows as fast as
     the application reads."""
     send_buffer: int = 32 << 20
     """Most bytes that TCP takes as its own for one connection, sent and unsent together: twice the
-    congestion window, up to this. What is written beyond waits in the transport's buffer, where
-    water marks apply."""
+    congestion window, or twice the peer's if that is less; at least 256 KiB, up to this. What is
+    written beyond waits in the transport's buffer, where water marks apply."""
 
     # -- keep-alive -----------------------------------------------------------------------------
     keepalive: bool = False

@@ -10,7 +10,8 @@ __all__ = ["Counters", "TcpInfo"]
 @dataclass(frozen=True, slots=True)
 class TcpInfo:
     """A snapshot of one connection: the fields of Linux's `struct tcp_info` that mean something
-    here, with its units: times in microseconds, windows and MSS as named.
+    here, with times in microseconds as there; windows and amounts are bytes, where Linux
+    counts some in segments.
     """
 
     state: str

@@ -1,7 +1,9 @@
 """TCP over UDP for asyncio: the only room with an event loop. It knows nothing of TCP's arithmetic.
 
-    driver      one UDP socket, its Endpoint and the loop: datagrams in, one timer, whose is what
+    driver      one UDP socket, its Endpoint and the loop: datagrams in, an alarm, whose is what
     outlet      the half of a driver that sends
+    alarm       one for each driver, all on one timer of the loop
+    owner       who gets the news of a connection
     transport   asyncio.Transport on one connection: callbacks, backpressure, half-close, the end
     ending      the half of a transport without data: close, abort, connection_lost
     facade      what get_extra_info("socket") gives: looks like a TCP socket
@@ -10,6 +12,7 @@
     client      create_connection
     server      create_server and what it returns
     streams     open_connection, start_server
+    reader      asyncio's StreamReader, with fewer copies
     loops       an event loop for frameworks that take no transport from outside
     sendfile    a file, in pieces
     tls         the standard library's TLS on a transport, on every loop

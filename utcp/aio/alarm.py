@@ -21,7 +21,7 @@ _MS: Final = 1_000_000
 _COMPACT_AT: Final = 64
 
 _Entry: TypeAlias = "tuple[int, int, Alarm]"
-"""When, the how manieth entry it is, whose."""
+"""When it is due, a running number for the order of equal times, and whose it is."""
 
 
 class Alarms:

@@ -27,7 +27,7 @@ from utcp.aio.tls import Handshake, client_tls
 from utcp.aio.transport import Transport
 from utcp.config import Config
 from utcp.core import Connection, Reason, State
-from utcp.core.events import ADVICE, CLOSED, CONNECTED
+from utcp.core.events import ADVICE, CLOSED, CONNECTED, OLD_CONNECTION
 from utcp.udp import UdpSocket, open_socket
 
 __all__ = ["check_config", "create_connection"]
@@ -162,7 +162,7 @@ class Attempt(Owner):
         """
         conn = self.conn
         return (
-            not self._fixed and conn.state is State.SYN_SENT and conn.soft_error == "old connection"
+            not self._fixed and conn.state is State.SYN_SENT and conn.soft_error == OLD_CONNECTION
         )
 
     def succeeded(self) -> bool:

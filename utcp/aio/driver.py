@@ -6,7 +6,7 @@
 
 How what is to be sent leaves is `outlet`'s.
 
-This is the hot path: nothing is allocated per datagram, and methods are called on their objects,
+This is the hot path: little is allocated per datagram, and methods are called on their objects,
 which the interpreter specialises; it does not where a slot keeps a bound method.
 """
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver"]
 
-# Messages taken in one wake-up, each of which is answered at once; or a fourth of it in datagrams
-# (with UDP_GRO up to 64 KiB each) before what they caused is sent, or in ACKs, which may each let
-# go a megabyte. More would delay the ACKs, for which the peer waits, and what else the loop has to
-# do; fewer would cost a turn of the loop each.
+# Messages taken in one wake-up, each of which is answered at once. A large datagram (with UDP_GRO
+# up to 64 KiB), or a mere ACK, which may let go a megabyte, costs as much as several. More would
+# delay the ACKs, for which the peer waits, and what else the loop has to do; fewer would cost a
+# turn of the loop each.
 _BUDGET: Final = 16
-_LARGE: Final = 4
+_COST: Final = 4
 _ACK: Final = 64  # bytes at most
 # After so many wake-ups that brought one datagram each no second one is looked for, but in every
 # eighth: the loop will tell, and a system call that finds nothing costs as much as one that does.
@@ -188,13 +188,13 @@ class Driver(Outlet):
                 if left:
                     left = False
                     sock.reuse()
-                budget -= 1 if length > _ACK else _LARGE
+                budget -= 1 if length > _ACK else _COST
             else:
                 # One piece of news for all of it.
                 self._take(length)
                 sock.keep()
                 left = True
-                budget -= _LARGE
+                budget -= _COST
         if left:
             self._deliver()
             self.endpoint.settle()

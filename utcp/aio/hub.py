@@ -10,8 +10,9 @@ nothing that keeps the loop running. From the pool
 - the oldest goes when there are too many.
 
 When the loop ends (`asyncio.run`, `uvloop.run`, `asyncio.Runner` call shutdown_asyncgens then)
-the hub waits, at most `Config.linger`, for what was written to be acknowledged, and closes every
-socket. An asynchronous generator that the loop knows is the only hook into that moment.
+the hub waits, a second at most for the handlers that it has cancelled, and at most `Config.linger`
+for what was written to be acknowledged, and closes every socket. An asynchronous generator that the
+loop knows is the only hook into that moment.
 """
 
 from __future__ import annotations

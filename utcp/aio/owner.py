@@ -6,6 +6,7 @@ from contextvars import Context
 from typing import Final
 
 from utcp.core import Connection, Endpoint, State
+from utcp.core.events import PORT_UNREACHABLE
 
 __all__ = ["ACKNOWLEDGED", "Owner", "is_abandoned", "unfinished"]
 
@@ -21,7 +22,7 @@ def is_abandoned(conn: Connection) -> bool:
     depends on its outcome.
     """
     return (
-        conn.state is State.LAST_ACK and not conn.buffered and conn.soft_error == "port unreachable"
+        conn.state is State.LAST_ACK and not conn.buffered and conn.soft_error == PORT_UNREACHABLE
     )
 
 

@@ -249,8 +249,8 @@ class Transport(Ending):
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Queue `data`; never blocks. Bytes objects are kept, anything mutable is copied.
 
-        Raises TypeError for what is not bytes-like, RuntimeError after write_eof(). On a lost
-        connection nothing is raised: connection_lost says what happened.
+        Raises TypeError for what is not bytes-like, RuntimeError after write_eof() and while a
+        file is sent. On a lost connection nothing is raised: connection_lost says what happened.
         """
         if type(data) is not bytes:
             data = self._as_bytes(data)

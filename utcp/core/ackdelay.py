@@ -50,7 +50,6 @@ class AckDelay:
         "_quick_start",
         "_refill",
         "_seen",
-        "_stream",
         "_waits_since",
         "most_ns",
         "quick",
@@ -69,7 +68,6 @@ class AckDelay:
         self._asked_at = 0  # the first of them
         self._answered = 0  # how often in a row one arrival was answered by data, in time
         self._answer_ns = most_ns  # how long answers take
-        self._stream = False  # data comes faster than our ACKs could cause it
         self._gap_ns = most_ns  # how long more of it takes to come
         self._seen = 0  # RCV.NXT
         self._last_at = self._large_at = 0
@@ -93,8 +91,8 @@ class AckDelay:
         if gap_ns > rto_ns:
             # The peer's congestion window may have been closed by now, as in Linux.
             self._restart_quick()
-        self._stream = gap_ns < min_rtt_ns
-        if self._stream:
+        stream = gap_ns < min_rtt_ns  # faster than our ACKs could cause it
+        if stream:
             self._note_gap(gap_ns)
         if not self.unanswered:
             self._asked_at = now
@@ -104,7 +102,7 @@ class AckDelay:
         if self.quick:
             self.quick -= 1
             return 0
-        return self._wait(self._gap_ns) if self._stream else 0
+        return self._wait(self._gap_ns) if stream else 0
 
     def more(self, now: int, rcv_nxt: int) -> int:
         """Look whether more data came while an ACK waits. Returns until when it waits now; 0 if
@@ -126,12 +124,12 @@ class AckDelay:
         asked for. Returns how long it may wait for more data at most, although it is due (SHLD-19);
         0 to send it now, NO_TORRENT if this is for others to say.
 
-        RFC 9293 §3.8.6.3 knows of ACKs for all that came together, by GRO; so does RFC 5681 §4.2
-        of good reasons for fewer. Where bursts of 64 KiB come within a quarter of a millisecond,
-        even one ACK for each is a fifth of the work on both sides. So 192 KiB share one, if that is
-        an eighth of the receive buffer at most. A peer whose own window is smaller stops for this
-        ACK. Then it comes after 1 ms, and the next ones are quick, ever more of them if that
-        happens again; and fewer with each ACK that was not waited for.
+        RFC 9293 §3.8.6.3 allows for one ACK for all that GRO brings together, and RFC 5681 §4.2
+        for fewer where there is a good reason. Where bursts of 64 KiB come within a quarter of a
+        millisecond, even one ACK for each is a fifth of the work on both sides. So 192 KiB share
+        one, if that is an eighth of the receive buffer at most. A peer whose own window is smaller
+        stops for this ACK. Then it comes after 1 ms, and the next ones are quick, ever more of them
+        if that happens again; and fewer with each ACK that was not waited for.
         """
         gap_ns = now - self._large_at
         self._large_at = now

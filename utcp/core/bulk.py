@@ -97,7 +97,7 @@ def _cut(conn: Connection, now: int, mss: int, most: int, count: int) -> Transmi
     tail = _TAIL.pack(
         rcv.rcv_nxt & MASK32, TIMESTAMPS_WORD, now // _MS + conn.ts_offset & MASK32, rcv.ts_recent
     )
-    burst.sent(conn, now, nxt, end, count, end - nxt)
+    burst.sent(conn, now, nxt, end, count)
     step = most * mss
     bursts: list[Transmit] = []
     while nxt < end:

@@ -100,7 +100,7 @@ def build(
     else:
         if rest or not payload:
             snd.small_end = end
-        sent(conn, now, start, end, segments, payload)
+        sent(conn, now, start, end, segments)
     return Transmit(conn.addr, data, size + overhead, tos)
 
 
@@ -110,7 +110,7 @@ def _fin(conn: Connection, now: int) -> Transmit:
     seq = snd.snd_nxt
     data = _bare(conn, now, seq, _WORD | FIN)
     snd.small_end = seq + 1
-    sent(conn, now, seq, seq + 1, 1, 0)
+    sent(conn, now, seq, seq + 1, 1)
     return Transmit(conn.addr, data, len(data), conn.tos)
 
 
@@ -183,7 +183,7 @@ def _cut(
             return parts
 
 
-def sent(conn: Connection, now: int, start: int, end: int, segments: int, payload: int) -> None:
+def sent(conn: Connection, now: int, start: int, end: int, segments: int) -> None:
     """Account for new data, and perhaps a FIN, that goes out, and start the timer that watches
     over it."""
     snd = conn.snd

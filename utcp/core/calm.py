@@ -4,7 +4,7 @@ What could be in the way of header prediction (`fastpath`), and of `message`, is
 hardly ever true. So `look` goes through it once and sets `conn.calm`; and whoever changes something
 that is on the list clears it: a segment that is not predicted, a time-out, a burst that `output`
 had to decide on, an option, a close. What `message` and `bulk` send leaves it as it is. The
-endpoint has it looked for when something has come by the long way and nothing is in flight.
+endpoint calls `look` when a segment has come by the long way and nothing is in flight.
 
 While it is set, all that is in flight was sent once, and bears no mark.
 

@@ -207,8 +207,8 @@ class Connection:
     @property
     def sndbuf(self) -> int:
         """How many of the buffered bytes TCP takes as its own: twice the congestion window, as
-        Linux sizes a socket's send buffer, or twice the peer's; at most `send_buffer`. None while
-        `Config.max_buffered` is exceeded."""
+        Linux sizes a socket's send buffer, or twice the peer's if that is less; at least 256 KiB,
+        at most `send_buffer`. None while `Config.max_buffered` is exceeded."""
         if self.squeezed:
             return 0
         snd = self.snd
@@ -221,7 +221,7 @@ class Connection:
 
     @property
     def dscp(self) -> int:
-        """What packets are marked with (RFC 9293 §3.9.2, MUST-48). May be set at any time."""
+        """What packets are marked with (RFC 9293 §3.9.1.9, MUST-48). May be set at any time."""
         return self.tos >> 2
 
     @dscp.setter

@@ -30,7 +30,7 @@ def deadline(conn: Connection) -> int:
 
 
 def patience_ns(conn: Connection) -> int:
-    """How long after it has been sent a message that is not acknowledged has a time-out."""
+    """How long a message may go unacknowledged before its first time-out, from when it was sent."""
     rtt = conn.snd.rtt
     wait_ns = rtt.rto_ns
     if conn.snd.loss.may_probe:

@@ -18,3 +18,12 @@ CLOSED: Final = 0x20
 """The connection is over for the application; its `reason` says how. Always the last event."""
 ADVICE: Final = 0x40
 """Delivery is in trouble but goes on: see `Connection.soft_error` (RFC 9293 §3.9.1.8)."""
+
+# What `Connection.soft_error` may be.
+RETRANSMISSIONS: Final = "retransmissions"
+"""RFC 9293 §3.8.3 (a): R1 is reached."""
+OLD_CONNECTION: Final = "old connection"
+"""The peer takes our SYN for a segment of an earlier connection between these ports."""
+PORT_UNREACHABLE: Final = "port unreachable"
+HOST_UNREACHABLE: Final = "host unreachable"
+"""By ICMP, as the one before."""

@@ -4,8 +4,9 @@ A received buffer holds a train of datagrams, each `stride` bytes long. Segments
 flags, window, acknowledgment and timestamps whose sequence numbers follow one another are one
 *run*: they are one burst of the sender. A run that begins at RCV.NXT, lies in the window and says
 nothing new but its bytes and an acknowledgment passes every step of RFC 9293 §3.10.7.4 without
-leaving a trace, so it is processed here once, as if it were one long segment. Everything else
-goes to `arrival`, segment by segment.
+leaving a trace, so it is processed here once, as if it were one long segment. A FIN, or the ACK
+of ours, goes to `farewell`, if nothing else is unusual; everything else to `arrival`, segment by
+segment.
 """
 
 from __future__ import annotations

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 DEFAULT_MSS_IPV4: Final = 536  # RFC 9293 §3.7.1 (MUST-15)
 DEFAULT_MSS_IPV6: Final = 1220
 _ECT0: Final = 2  # RFC 3168 §5
-OLD_CONNECTION: Final = "old connection"
-"""The soft error of a connect attempt whose peer still knows an earlier connection of ours."""
 
 
 def poll(conn: Connection, now: int) -> Transmit | None:
@@ -174,7 +172,7 @@ def syn_sent(conn: Connection, now: int, seg: Segment, buf: memoryview) -> None:
                 conn.agenda.reset(now, conn.addr, seg)
                 # Our port was used before: by a process that is gone, or it is in TIME-WAIT there.
                 # From another port we would get through at once.
-                conn.advise(OLD_CONNECTION)
+                conn.advise(events.OLD_CONNECTION)
             return
         acked = True
     # RFC 9293 §3.10.7.3 step 2: check the RST bit. Without an acceptable ACK it is dropped.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import probing
+from utcp.core.events import HOST_UNREACHABLE, PORT_UNREACHABLE
 from utcp.core.seq import unwrap
 from utcp.core.state import SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.teardown import finish
@@ -12,7 +13,6 @@ from utcp.core.teardown import finish
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-PORT_UNREACHABLE: Final = "port unreachable"
 _QUOTED_SEQ: Final = 8  # bytes of our header up to the end of the sequence number
 
 
@@ -29,7 +29,7 @@ def unreachable(conn: Connection, hard: bool, quoted: bytes) -> None:
         return
     # RFC 9293 §3.9.2.2 (MUST-56), RFC 5927 §5.2: in a synchronised state, and for soft
     # errors anywhere, the connection goes on and the application is told.
-    conn.advise(PORT_UNREACHABLE if hard else "host unreachable")
+    conn.advise(PORT_UNREACHABLE if hard else HOST_UNREACHABLE)
 
 
 def packet_too_big(conn: Connection, now: int, mtu: int, quoted: bytes) -> None:

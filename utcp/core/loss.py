@@ -168,7 +168,7 @@ class LossDetector:
         self.may_probe = False
         # RFC 8985 §7.1
         self.tlp.reset()
-        # RFC 6298 §5.4: retransmit the earliest segment.
+        # RFC 6298 §5 (5.4): retransmit the earliest segment.
         self.must_send = 1
         return flags
 

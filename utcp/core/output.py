@@ -203,7 +203,7 @@ def _probe_window(conn: Connection, now: int) -> Transmit | None:
     out = burst.build(conn, now, start, start + 1, 1, 1)
     snd.probe_due = False
     snd.probes += 1
-    conn.timers[timers.RTO] = now + conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
+    conn.timers[timers.RTO] = now + conn.snd.probe_interval_ns(conn.agenda.terms.rto_max_ns)
     return out
 
 
@@ -216,7 +216,7 @@ def _arm_persist(conn: Connection, now: int) -> None:
             at[timers.CORK] = now + _CORK_NS
         return
     if at[timers.PERSIST] == NEVER and at[timers.RTO] == NEVER:
-        interval_ns = conn.snd.probe_interval_ns(conn.config.ns("rto_max"))
+        interval_ns = conn.snd.probe_interval_ns(conn.agenda.terms.rto_max_ns)
         if conn.snd.snd_wnd > 0:
             # RFC 9293 §3.8.6.2.1: the override timeout is in the range 0.1 to 1.0 seconds.
             interval_ns = min(max(interval_ns, _LEAST_OVERRIDE_NS), _MOST_OVERRIDE_NS)

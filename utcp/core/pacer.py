@@ -1,9 +1,9 @@
 """Pacing: a window is spread over the round trip instead of leaving in one lump (RFC 9002 §7.7).
 
-A token bucket that is counted in time: `next_at` is when its level is zero again. While it has
-passed, a burst may go; what it sends moves `next_at` on by the time that the bytes take at the
-pacing rate. Bursts hold about a millisecond of data, so that there is a timer per millisecond and
-not per segment, and UDP_SEGMENT keeps its use.
+A token bucket that is counted in time: `next_at` is when its level is zero again. Once that
+time has come a burst may go; what it sends moves `next_at` on by the time that the bytes take at
+the pacing rate. Bursts hold about a millisecond of data, so that there is a timer per millisecond
+and not per segment, and UDP_SEGMENT keeps its use.
 
 Where the round trip is shorter than that there is nothing to spread: `on` is False then, and
 pacing costs one comparison per burst.

@@ -141,7 +141,7 @@ class PathMtu:
         """What an ACK says about the probe: UNKNOWN, ARRIVED, LOST or INCONCLUSIVE.
 
         `una`: SND.UNA; `sacked`: whether the probe is SACKed; `sacked_above`: bytes SACKed behind
-        it. Forgets the probe when there is a verdict; the caller then calls `arrived` or `lost`.
+        it. Changes nothing: the caller then calls `arrived`, `lost` or `forget_probe`.
         """
         if una >= self.probe_end or sacked:
             return ARRIVED
@@ -180,7 +180,7 @@ class PathMtu:
         Returns whether the PLPMTU has become smaller, and whether the probe in flight is lost.
         """
         mtu = max(mtu, self.least)
-        probe_lost = 0 < mtu < self.probed
+        probe_lost = mtu < self.probed
         if probe_lost:
             self.probed = 0
         if mtu >= self.low:

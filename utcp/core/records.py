@@ -353,11 +353,11 @@ class Records:
         self._bursts.insert(i + 1, self._bursts[i].split(seq))
         self._starts.insert(i + 1, seq)
 
-    def _leave(self, marks: int, size: int) -> int:
-        """Take `size` bytes with these marks out of the counters; return how many were SACKed."""
+    def _leave(self, marks: int, size: int) -> None:
+        """Take `size` bytes with these marks out of the counters."""
         if marks & SACKED:
             self.sacked_bytes -= size
-            return size
+            return
         if marks & LOST:
             self.lost_bytes -= size
         else:
@@ -365,7 +365,6 @@ class Records:
         if marks & RESENT:
             self.resent_bytes -= size
             self.pipe -= size
-        return 0
 
     def _lose(self, burst: Burst) -> int:
         """Mark a record that is not SACKed as lost, its retransmission included; return its size.

@@ -40,7 +40,7 @@ class RttEstimator:
     def __init__(self, rto_initial_ns: int, rto_min_ns: int, rto_max_ns: int) -> None:
         self._rto_min_ns = rto_min_ns
         self._rto_max_ns = rto_max_ns
-        # RFC 6298 §2.1: until there is a measurement the RTO is a constant.
+        # RFC 6298 §2 (2.1): until there is a measurement the RTO is a constant.
         self.rto_ns = rto_initial_ns
         self.srtt_ns = 0
         self.rttvar_ns = 0
@@ -61,7 +61,7 @@ class RttEstimator:
         self.latest_ns = rtt_ns
         srtt = self.srtt_ns
         if srtt == 0:
-            # RFC 6298 §2.2: the first measurement.
+            # RFC 6298 §2 (2.2): the first measurement.
             srtt = rtt_ns
             rttvar = rtt_ns >> 1
             self._round_at = now + rtt_ns
@@ -78,13 +78,13 @@ class RttEstimator:
             # expect is counted over the round before; FlightSize / (2 * SMSS) would be far too
             # many where one ACK answers a whole burst.
             delta = rtt_ns - srtt
-            # RFC 6298 §2.3: RTTVAR first, from the SRTT as it was; alpha = 1/8, beta = 1/4.
+            # RFC 6298 §2 (2.3): RTTVAR first, from the SRTT as it was; alpha = 1/8, beta = 1/4.
             rttvar = self.rttvar_ns
             rttvar += ((delta if delta > 0 else -delta) - rttvar) // (expected << 2)
             srtt += delta // (expected << 3)
         self.srtt_ns = srtt
         self.rttvar_ns = rttvar
-        # RFC 6298 §2.3 and §2.4, with the minimum where Linux has it: as the least variance, not
+        # RFC 6298 §2 (2.3), (2.4), with the minimum where Linux has it: as the least variance, not
         # as the least sum. Else an RTT of just below the minimum with no variance would time out
         # on every delayed ACK. The clock granularity G lies far below the minimum.
         margin = rttvar << 2
@@ -102,7 +102,7 @@ class RttEstimator:
         It stays doubled until `update`, that is until data sent once has been acknowledged, or with
         timestamps what was sent after the time-out.
         """
-        # RFC 6298 §5.5: RTO <- RTO * 2; §2.5: up to a maximum.
+        # RFC 6298 §5 (5.5): RTO <- RTO * 2, §2 (2.5): up to a maximum.
         self.backoffs += 1
         self.rto_ns = min(self.rto_ns << 1, self._rto_max_ns)
 
@@ -117,7 +117,7 @@ class RttEstimator:
 
     def after_syn_timeout(self) -> None:
         """Start the data phase of a connection whose SYN had to be retransmitted."""
-        # RFC 6298 §5.7: the RTO is re-initialized to 3 seconds when data transmission begins.
+        # RFC 6298 §5 (5.7): the RTO is re-initialized to 3 seconds when data transmission begins.
         self.backoffs = 0
         self.rto_ns = min(_SYN_TIMEOUT_RTO_NS, self._rto_max_ns)
 

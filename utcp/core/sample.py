@@ -3,12 +3,12 @@
 There is one sample for all connections of an endpoint and it is used again for every ACK, so that
 none is allocated on the hot path. In the order of filling:
 
-    caller          reset(now), then duplicate, ece and cwnd_limited; echo_ms and min_rtt_ns
+    caller          reset(now), then duplicate and cwnd_limited; echo_ms and min_rtt_ns
     flight.ack      prior_in_flight, acked, delivered, rtt_ns, newest_at, newest_end, orig
     flight.sack     sacked, delivered, dsack, newest_at, newest_end, orig; rtt_ns where the
                     cumulative ACK gave none
     loss.on_ack     lost, in_recovery, in_flight
-    caller          una, snd_nxt, srtt_ns
+    caller          ece, una, snd_nxt, srtt_ns
     cc.on_ack       reads
 
 A part reads only what stands above its own line. Sizes are bytes of sequence space, so SYN and

@@ -50,7 +50,6 @@ timestamps."""
 _MSS: Final = Struct(">BBH")
 _TIMESTAMPS: Final = Struct(">III")
 _TWO_WORDS: Final = Struct(">II")
-_SACK_BLOCK: Final = Struct(">II")
 # The options of a SYN as Linux and `syn_options` lay them out: MSS; SACK permitted and the head of
 # the timestamps; these; NOP and window scale.
 _SYN_OPTIONS: Final = Struct(">HHIIIHBB")
@@ -188,7 +187,7 @@ class Segment:
             self.has_timestamps = True
         elif kind == 5 and length > 2 and (length - 2) % 8 == 0:
             self.sack32 = [
-                _SACK_BLOCK.unpack_from(buf, at) for at in range(pos + 2, pos + length, 8)
+                _TWO_WORDS.unpack_from(buf, at) for at in range(pos + 2, pos + length, 8)
             ]
         elif kind == 2 and length == 4:
             self.mss = buf[pos + 2] << 8 | buf[pos + 3]
@@ -221,7 +220,7 @@ def sack_option(blocks: list[tuple[int, int]]) -> bytes:
     """NOP, NOP, SACK with `blocks` as given; sequence numbers are cut to 32 bits (RFC 2018 §3)."""
     out = bytes((1, 1, 5, 2 + 8 * len(blocks)))
     for start, end in blocks:
-        out += _SACK_BLOCK.pack(start & 0xFFFF_FFFF, end & 0xFFFF_FFFF)
+        out += _TWO_WORDS.pack(start & 0xFFFF_FFFF, end & 0xFFFF_FFFF)
     return out
 
 

@@ -62,7 +62,8 @@ class Table:
         self.unsettled: dict[Connection, None] = {}
         """Connections that may hold views into received buffers: what `settle` is for."""
         self.path_mtu = path_mtu
-        """MTU assumed for the next connection that an arriving SYN opens."""
+        """MTU assumed for the next connection that an arriving SYN opens, or `connect` without a
+        `path_mtu`."""
         self.await_data = False
         """Whether the first ACK of a new connection waits for the first data, or until
         `Connection.acknowledge` is called, for a driver whose application hears of it later."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from utcp.core import loss, probing, recovery, teardown, timers
-from utcp.core.handshake import OLD_CONNECTION
-from utcp.core.icmp import PORT_UNREACHABLE
+from utcp.core.events import OLD_CONNECTION, PORT_UNREACHABLE, RETRANSMISSIONS
 from utcp.core.state import FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, Reason
 from utcp.core.timers import NEVER
 
 if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
-_R1_REACHED: Final = "retransmissions"
 # Soft errors that do not come from ICMP, and "" for none at all.
-_NOT_ICMP: Final = frozenset(("", _R1_REACHED, OLD_CONNECTION))
+_NOT_ICMP: Final = frozenset(("", RETRANSMISSIONS, OLD_CONNECTION))
 
 
 def handle(conn: Connection, now: int) -> None:
@@ -42,7 +40,7 @@ def handle(conn: Connection, now: int) -> None:
         _retransmission_timeout(conn, now)
     if at[timers.PERSIST] <= now:
         at[timers.PERSIST] = NEVER
-        _persist_timeout(conn, now)
+        _persist_timeout(conn)
     if at[timers.KEEPALIVE] <= now:
         at[timers.KEEPALIVE] = NEVER
         _keepalive_timeout(conn, now)
@@ -124,7 +122,7 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
         snd.cc.on_rto(now, snd.snd_nxt - snd.snd_una, bool(flags & loss.FIRST_TIMEOUT))
     if snd.retries == conn.config.retries1:
         # RFC 9293 §3.8.3 (b), (e) (MUST-20, MUST-22, SHLD-9): R1 is reached.
-        conn.advise(conn.soft_error or _R1_REACHED)
+        conn.advise(conn.soft_error or RETRANSMISSIONS)
 
 
 def _given_up(conn: Connection) -> bool:
@@ -155,7 +153,7 @@ def _given_up(conn: Connection) -> bool:
     return True
 
 
-def _persist_timeout(conn: Connection, now: int) -> None:
+def _persist_timeout(conn: Connection) -> None:
     """RFC 9293 §3.8.6.1 and §3.8.6.2.1 rule (4): nothing in flight, and the window too small."""
     snd = conn.snd
     if snd.snd_nxt > snd.snd_una or not snd.pending():

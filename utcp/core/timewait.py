@@ -131,7 +131,7 @@ class TimeWait:
         return bool((seg.ts_val - self.ts_recent) & 0x8000_0000)
 
     def _reopens(self, seg: Segment, seq: int, timestamps: bool) -> bool:
-        """RFC 6191 §2 (SHLD-4): is it a SYN that cannot be an old duplicate?"""
+        """RFC 9293 §3.6.1 (SHLD-4), RFC 6191 §2: is it a SYN that cannot be an old duplicate?"""
         if timestamps and seg.has_timestamps:
             if not self.ts_ok:
                 return True

@@ -284,7 +284,7 @@ class CongestionControl:
         that follow in the same episode.
         """
         self._undo_cwnd = self.cwnd
-        # RFC 4015 §3 step (0): pipe_prev <- max (FlightSize, ssthresh), so that slow start goes
+        # RFC 4015 §3.1 step (0): pipe_prev <- max (FlightSize, ssthresh), so that slow start goes
         # up to there if the caller lets the window come back by and by only.
         self._undo_ssthresh = max(self.cwnd, self.ssthresh)
 
@@ -292,7 +292,7 @@ class CongestionControl:
         """The losses since `save` were none: take the reductions back. Returns whether there was
         anything to take back.
 
-        Not to be called if the ACK that shows it carries ECN-Echo (RFC 4015 §3 step 9).
+        Not to be called if the ACK that shows it carries ECN-Echo (RFC 4015 §3.1 step (9)).
         """
         # RFC 9438 §4.9.2: not if the window has grown beyond that meanwhile.
         # Equal is where PRR has it in the first moment: then ssthresh alone is to be mended.
