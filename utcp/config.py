@@ -112,7 +112,9 @@ class Config:
     keepalive_idle: float = 7200.0
     """Idle seconds before the first probe (MUST-28: no less than two hours by default)."""
     keepalive_interval: float = 75.0
-    """Seconds between unanswered probes."""
+    """Seconds between unanswered probes. Many peers, this one too, answer one in half a second at
+    most (`challenge_ack_interval`): if all probes of an idle time fall into that, a healthy peer is
+    given up."""
     keepalive_count: int = 9
     """Unanswered probes before the connection is given up (MUST-29: never a single one)."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
+from tests.script.peers import RTT_MS, client, plain
 from utcp.config import Config
 from utcp.testing import MS, SECOND, LinkConfig, Pair, Sink, Source, pair
 
@@ -171,3 +172,70 @@ def test_ipv4_message_must_quote_what_is_in_flight() -> None:
     quoted = bytes(4) + (snd.snd_una & 0xFFFF_FFFF).to_bytes(4, "big") + bytes(4)
     endpoint.packet_too_big(t.world.now, "b", 1400, quoted)
     assert t.pmtu == 1400
+
+
+PROBED: Final[dict[str, Any]] = {"mtu_probing": True, "mtu_raise_interval": 10.0, "sack": True}
+
+
+def test_what_goes_again_of_a_lost_probe_is_no_proof() -> None:
+    s = client(plain(**PROBED), options="mss 1460,sackOK", path_mtu=1280)
+    s.at(ms=11_000)
+    s.write(14_000)
+    s.take()
+    assert s.conn.pmtu.probed == 1500
+    s.advance(ms=RTT_MS)
+    s.inject(". 1:1(0) ack 1 win 0")  # the probe is dropped, and all behind it
+    s.advance(ms=1000)
+    s.take()
+    s.inject(". 1:1(0) ack 1 win 65535")
+    first, second = s.take()[:2]
+    assert len(first.payload) == len(second.payload) == 1240
+    s.advance(ms=RTT_MS)
+    s.inject(f". 1:1(0) ack {second.seq32 + 1240 - s.conn.snd.iss}")
+    assert s.conn.pmtu.low == 1280
+
+
+def test_a_probe_whose_loss_one_sack_shows_is_no_congestion() -> None:
+    s = client(plain(**PROBED, initial_window=8), options="mss 1460,sackOK", path_mtu=1280)
+    snd = s.conn.snd
+    mss = snd.mss
+    snd.cc.ssthresh = snd.cc.cwnd
+    s.at(ms=10_050)
+    s.write(4 * mss)
+    s.advance(ms=33)
+    s.write(60_000)
+    s.take()
+    s.advance(ms=67)
+    s.inject(f". 1:1(0) ack {1 + 2 * mss}")
+    start, end = s.conn.pmtu.probe_start - snd.iss, s.conn.pmtu.probe_end - snd.iss
+    assert end - start == 1460
+    s.advance(ms=33)
+    s.inject(f". 1:1(0) ack {1 + 4 * mss}")
+    s.advance(ms=10)
+    s.inject(f". 1:1(0) ack {start}")
+    s.take()
+    ssthresh = snd.cc.ssthresh
+    s.advance(ms=90)
+    again = []
+    for count in range(1, 5):
+        s.inject(f". 1:1(0) ack {start} <sack {end}:{end + count * mss}>")
+        again += [seg for seg in s.take() if seg.seq32 - snd.iss == start]
+    assert (s.conn.pmtu.low, s.conn.pmtu.probed) == (1280, 0)
+    assert snd.cc.ssthresh == ssthresh
+    assert len(again) == 1
+
+
+@pytest.mark.parametrize("peer_mss", [1360, 536])
+@pytest.mark.rfc("MUST-16")
+def test_probes_after_a_black_hole_keep_to_the_peers_mss(peer_mss: int) -> None:
+    s = client(plain(mtu_probing=True, sack=True), options=f"mss {peer_mss},sackOK", path_mtu=1500)
+    snd = s.conn.snd
+    s.write(60_000)
+    while s.endpoint.counters.timeouts < 2:
+        s.advance(ms=100)
+    s.take()
+    for _ in range(12):
+        s.advance(ms=RTT_MS)
+        s.inject(f". 1:1(0) ack {snd.snd_nxt - snd.iss}")
+        s.write(30_000)
+        assert max(len(seg.payload) for seg in s.take()) <= peer_mss

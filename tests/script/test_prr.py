@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.script.peers import client, plain
+from tests.script.peers import RTT_MS, client, plain
+from utcp.core.loss import RECOVERY
 from utcp.core.prr import Prr
 from utcp.testing import Script
 
@@ -142,3 +143,37 @@ def test_by_numbers(ratio: float) -> None:
             pipe += MSS
         pipe -= MSS
     assert abs(pipe + MSS - ssthresh) <= MSS
+
+
+def test_what_is_lost_behind_the_recovery_is_another_loss() -> None:
+    # RFC 5681 §4.3: two windows with losses lower ssthresh twice.
+    s = client(plain(sack=True, initial_window=20, rto_min=1.0), options="mss 1000,sackOK")
+    snd = s.conn.snd
+    s.write(125_000)
+    s.take()
+    s.advance(ms=RTT_MS)
+    for end in range(2, 21):  # the first is lost
+        s.inject(f". 1:1(0) ack 1 <sack 1001:{1000 * end + 1}>")
+    s.take()
+    assert snd.cc.ssthresh == 10_000
+    s.advance(ms=RTT_MS)
+    last = (snd.snd_nxt - snd.iss - 1) // 1000
+    for end in range(25, last + 1):  # and beyond `recover` 22001:24001
+        s.inject(f". 1:1(0) ack 1 <sack 24001:{1000 * end + 1} 1001:22001>")
+    s.take()
+    s.advance(ms=RTT_MS)
+    s.inject(f". 1:1(0) ack 22001 <sack 24001:{1000 * last + 1}>")
+    assert (snd.loss.state, snd.cc.ssthresh) == (RECOVERY, 5000)
+
+
+def test_a_time_out_in_recovery_does_not_take_its_trickle_for_the_window() -> None:
+    s = client(plain(sack=True, initial_window=40), options="mss 500,sackOK")
+    snd = s.conn.snd
+    s.write(60_000)
+    count = len(s.take())
+    s.advance(ms=RTT_MS)
+    s.inject(f". 1:1(0) ack 1 <sack {1 + 500 * (count - 3)}:{1 + 500 * count}>")
+    assert snd.cc.ssthresh == 250 * count > 4 * snd.cc.cwnd
+    while not s.endpoint.counters.timeouts:
+        s.advance(ms=10)
+    assert snd.cc.ssthresh == 125 * count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.script.peers import PLAIN, client, plain
+from tests.script.peers import PLAIN, RTT_MS, client, plain
 from utcp.testing import Script
 
 SACK = plain(sack=True)
@@ -119,3 +119,23 @@ def test_a_retransmitted_segment_is_cut_to_what_the_options_leave() -> None:
         s.expect(". 1:1449(1448) ack 1 <nop,nop,sack 101:201>", within_ms=300)
         s.inject(". 1:1(0) ack 1461")
         s.take()
+
+
+def test_an_ack_that_comes_late_reports_nothing_twice() -> None:
+    # RFC 2883 §4.1: blocks are compared with the acknowledgment that came with them.
+    s = client(plain(sack=True, initial_window=20), options="mss 1000,sackOK")
+    snd = s.conn.snd
+    s.write(60_000)
+    s.take()
+    s.advance(ms=RTT_MS)
+    for end in range(2, 20):
+        s.inject(f". 1:1(0) ack 1 <sack 1001:{1000 * end + 1}>")
+    s.take()
+    s.advance(ms=RTT_MS)
+    s.inject(". 1:1(0) ack 20001")
+    s.take()
+    cwnd, ssthresh = snd.cc.cwnd, snd.cc.ssthresh
+    assert ssthresh == 10_000
+    s.inject(". 1:1(0) ack 1 <sack 1001:20001>")
+    assert (snd.cc.cwnd, snd.cc.ssthresh) == (cwnd, ssthresh)
+    assert snd.loss.rack.reo_wnd_mult == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.script.peers import client, plain
+from tests.script.peers import RTT_MS, client, plain
 from utcp.config import Config
 from utcp.testing import Script
 
@@ -157,3 +157,45 @@ def test_without_sack_there_is_no_probe() -> None:
         written(s, 3)
         s.expect(". 1:1001(1000) ack 1", at_ms=100 + RTO_MS)
         s.inject(". 1:1(0) ack 3001")
+
+
+def test_after_a_syn_that_was_lost_there_are_probes_from_the_first_round_trip_on() -> None:
+    s = Script(config=plain(sack=True))
+    s.connect()
+    s.take()
+    s.expect("S 0:0(0) <mss 1460,sackOK>", at_ms=1000)
+    s.advance(ms=RTT_MS)
+    s.inject("S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>")
+    s.take()
+    s.write(1000)
+    s.take()
+    s.advance(ms=RTT_MS)
+    s.inject(". 1:1(0) ack 1001")
+    s.write(3000)
+    s.take()
+    s.advance(ms=2 * RTT_MS + 15)
+    assert [len(seg.payload) for seg in s.take()] == [1000]
+    assert s.endpoint.counters.timeouts == 1  # that of the SYN
+
+
+def test_without_any_round_trip_there_is_no_probe() -> None:
+    # RFC 8985 §7.2: where there is no SRTT, none before a second. Here the RTO is the first.
+    s = Script(config=plain(sack=True))
+    s.connect()
+    s.take()
+    s.expect("S 0:0(0) <mss 1460,sackOK>", at_ms=1000)
+    s.advance(ms=200)
+    s.inject("S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK>")
+    s.take()
+    s.write(1000)
+    s.take()
+    while s.endpoint.counters.timeouts < 2:  # one was the SYN's
+        s.advance(ms=100)
+    s.take()
+    s.advance(ms=200)
+    s.inject(". 1:1(0) ack 1001")
+    assert s.conn.snd.rtt.srtt_ns == 0
+    s.write(3000)
+    s.take()
+    s.advance(ms=900)
+    assert s.take() == []

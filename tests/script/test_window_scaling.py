@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.script.peers import client, plain, server
+from utcp.config import Config
+from utcp.core import State
 from utcp.testing import Script
 
 SCALED = plain(window_scaling=True, recv_buffer=4 << 20)
@@ -74,3 +76,14 @@ def test_an_option_behind_the_handshake_means_nothing() -> None:
     with server(SCALED, options="mss 1460,nop,wscale 1") as s:
         s.inject(". 1:1(0) ack 1 win 1000 <nop,wscale 9>")
         assert s.conn.info().snd_wnd == 2000
+
+
+def test_the_window_of_a_crossing_syn_ack_is_not_scaled() -> None:
+    s = Script(config=Config(timestamps=False))
+    s.connect()
+    s.take()
+    s.inject("S 0:0(0) win 8192 <mss 1460,sackOK,nop,wscale 14>")
+    s.take()
+    s.inject("S. 0:0(0) ack 1 win 8192 <mss 1460,sackOK,nop,wscale 14>")
+    s.expect_state(State.ESTABLISHED)
+    assert s.conn.snd.snd_wnd == 8192

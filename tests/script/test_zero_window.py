@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 
 from tests.script.peers import RTO_MS, RTT_MS, client, plain
+from utcp.config import Config
 from utcp.core import Reason, State, events
+from utcp.core.loss import OPEN
 from utcp.testing import SECOND, Script
 
 SHUT_AT_MS = 2 * RTT_MS
@@ -222,3 +224,37 @@ def test_a_reset_does_not_mind_what_the_peer_has_rounded() -> None:
         s.inject(". 1:1(0) ack 1461 win 27")
         s.abort()
         s.expect("R. 5001:5001(0) ack 1")
+
+
+def test_answers_to_probes_are_no_duplicate_acks() -> None:
+    s = client(plain(), options="mss 1000")
+    snd = s.conn.snd
+    s.write(3000)
+    s.take()
+    s.inject(". 1:1(0) ack 3001 win 0")
+    s.write(50_000)
+    cwnd = snd.cc.cwnd
+    for _ in range(5):
+        s.advance(ms=130_000)
+        assert s.take()
+        s.inject(". 1:1(0) ack 3001 win 0")
+        assert (snd.cc.cwnd, snd.loss.state) == (cwnd, OPEN)
+
+
+@pytest.mark.rfc("MUST-37")
+def test_probes_that_data_answers_are_answered() -> None:
+    # With timestamps, so that what comes takes the short way.
+    s = Script(config=Config(mtu_probing=False))
+    s.listen()
+    s.inject("S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>")
+    s.expect("S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 1,nop,wscale *>")
+    s.inject(". 1:1(0) ack 1 win 0 <nop,nop,TS val 2 ecr 100>")
+    s.write(b"hello")
+    seq = 1
+    for stamp in range(10, 60):
+        s.advance(ms=130_000)
+        s.take()
+        s.inject(f". {seq}:{seq + 100}(100) ack 1 win 0 <nop,nop,TS val {stamp} ecr 100>")
+        seq += 100
+        s.read()
+    s.expect_state(State.ESTABLISHED)

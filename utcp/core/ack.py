@@ -37,18 +37,16 @@ def process(
     conn.last_heard_at = now
     conn.keepalive_probes = 0
     una = snd.snd_una
-    # RFC 9293 §3.8.3 (MUST-20): R2 counts what is sent again and not acknowledged; but a shut
-    # window may stay shut for as long as its probes are answered (§3.8.6.1, MUST-37), and there is
-    # an application to wait for that.
+    # RFC 9293 §3.8.3 (MUST-20): R2 counts what is sent again and not acknowledged; but with an
+    # application a window may stay shut while its probes are answered (§3.8.6.1, MUST-37).
     if ack > una or (snd.probes and not conn.orphan):
         snd.retries = 0
+    own_ack, old_wnd = ack, snd.snd_wnd
     if ack < una:
         # RFC 9293 §3.10.7.4 step 5: an old acknowledgment can be ignored, but not its SACKs.
         if not sack32 or snd.snd_nxt == una:
             return
-        ack = una
-        wnd = snd.snd_wnd
-    old_wnd = snd.snd_wnd
+        ack, wnd = una, old_wnd
     snd.update_window(seq, ack, wnd)
     if snd.snd_wnd != old_wnd:
         _window_changed(conn, now, old_wnd)
@@ -62,12 +60,14 @@ def process(
     sample.reset(now)
     sample.cwnd_limited = snd.cwnd_limited
     # RFC 5681 §2: data outstanding, no data, no FIN, ACK equal to the greatest, window the same.
-    sample.duplicate = ack == una and not length and snd.snd_wnd == old_wnd
+    # The answer to a probe of a shut window is none: it says nothing of a loss.
+    sample.duplicate = own_ack == una and not length and snd.snd_wnd == old_wnd and not snd.probes
     if una < flight.repeated_below:
         recovery.note_echo(conn, now, ts_ecr)
     flight.ack(ack, sample)
     if sack32 and conn.sack_ok:
-        flight.sack([(unwrap(start, ack), unwrap(end, ack)) for start, end in sack32], sample)
+        blocks = [(unwrap(start, ack), unwrap(end, ack)) for start, end in sack32]
+        flight.sack(blocks, sample, own_ack)
     if ack > una:
         _advance(conn, now, ack)
     recovery.on_ack(conn, now, ece)
@@ -140,6 +140,9 @@ def nothing_new(conn: Connection, now: int, seq: int, ack: int) -> None:
     conn.last_heard_at = now
     conn.keepalive_probes = 0
     snd = conn.snd
+    if snd.probes and not conn.orphan:
+        # RFC 9293 §3.8.6.1 (MUST-37)
+        snd.retries = 0
     if snd.snd_wl1 <= seq:
         snd.snd_wl1 = seq
         snd.snd_wl2 = ack

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from utcp.core.connection import Connection
 
 _MOST_REPLIES: Final = 8192
+_LEAST_CROWD: Final = 8
 
 
 class Agenda:
@@ -99,8 +100,9 @@ class Agenda:
         self.bursts.extend(kept)
 
     def crowded(self) -> bool:
-        """Whether more than half of the backlog is taken, as in a flood of SYNs."""
-        return 2 * len(self.half_open) > self.backlog
+        """Whether more than half of the backlog is taken, as in a flood of SYNs; where that is next
+        to nothing, more than a few."""
+        return 2 * len(self.half_open) > max(_LEAST_CROWD, self.backlog)
 
     def end_oldest(self, *, at_any_rate: bool) -> Connection | None:
         """End the oldest passive connection in SYN-RECEIVED, if that is fair, and return it.

@@ -45,6 +45,8 @@ def segment_arrives(
             check_fin(conn, seg, conn.rcv.irs + 1)
         return
     seq = unwrap(seg.seq32, conn.rcv.rcv_nxt)
+    # RFC 7323 §2.2: that of a SYN is not scaled.
+    wnd = seg.window if seg.flags & SYN else seg.window << conn.snd.snd_wscale
     if seg.flags & (SYN | RST) == SYN and conn.snd.snd_una == conn.snd.iss:
         seq = _repeated_syn(conn, now, seg, seq, buf)
         if seq < 0:
@@ -56,7 +58,7 @@ def segment_arrives(
         check_rst(conn, now, seg, seq) and check_syn(conn, now, seg)
     ):
         return
-    if not check_ack(conn, now, seg, seq, congestion):
+    if not check_ack(conn, now, seg, seq, wnd, congestion):
         return
     # Step 6, the URG bit: the wire format has no urgent pointer.
     if seg.end > seg.payload_at:
@@ -83,8 +85,6 @@ def _repeated_syn(conn: Connection, now: int, seg: Segment, seq: int, buf: memor
         return seq
     if seg.flags & ACK:
         seg.flags &= ~SYN
-        # RFC 7323 §2.2: the window of a SYN is not scaled, what will now be taken for one is.
-        seg.window >>= conn.snd.snd_wscale
         return seq + 1
     # Our SYN-ACK was lost: send it again at once, as Linux does, and not only by the timer.
     if teardown.may_challenge(conn, now):
@@ -183,8 +183,10 @@ def check_syn(conn: Connection, now: int, seg: Segment) -> bool:
     return False
 
 
-def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bool) -> bool:
-    """Step 5: the ACK field."""
+def check_ack(
+    conn: Connection, now: int, seg: Segment, seq: int, wnd: int, congestion: bool
+) -> bool:
+    """Step 5: the ACK field. `wnd`: the window in bytes."""
     flags = seg.flags
     if not flags & ACK:
         return False
@@ -205,7 +207,6 @@ def check_ack(conn: Connection, now: int, seg: Segment, seq: int, congestion: bo
         if congestion:
             rcv.ece = True
             rcv.ack_now = True
-    wnd = seg.window << snd.snd_wscale
     if una == snd.iss:
         return _synchronized(conn, now, seq, ack, wnd)
     ece = flags & ECE != 0

@@ -119,8 +119,11 @@ class Flight(Records):
             # RFC 9937 §6: what duplicate ACKs have told of already is not told again.
             sample.delivered -= self._deflate(sample.acked)
 
-    def sack(self, blocks: list[tuple[int, int]], sample: AckSample) -> None:
-        """Take the SACK blocks of an ACK, in its order, after `ack`.
+    def sack(
+        self, blocks: list[tuple[int, int]], sample: AckSample, own_ack: int | None = None
+    ) -> None:
+        """Take the SACK blocks of an ACK, in its order, after `ack`. `own_ack`: the number that it
+        acknowledges itself, if others may have come before it that acknowledge more.
 
         A first block that reports data received twice is noted in `sample.dsack`. Blocks that
         make no sense are ignored.
@@ -129,8 +132,10 @@ class Flight(Records):
             return
         start, end = blocks[0]
         low, high = blocks[1] if len(blocks) > 1 else (end, end)
-        # RFC 2883 §4.1, §4.2: below the cumulative acknowledgment, or inside of the second block.
-        if start < end and (end <= self.una or low <= start < end <= high):
+        una = self.una if own_ack is None else own_ack
+        # RFC 2883 §4.1, §4.2: below the cumulative acknowledgment that came with it, or inside of
+        # the second block.
+        if start < end and (end <= una or low <= start < end <= high):
             sample.dsack = end - start
             sample.dsack_end = end
         # RFC 8985 §6.2 step 3: RACK.fack

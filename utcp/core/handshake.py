@@ -229,6 +229,8 @@ def established(conn: Connection, now: int, ack: int) -> None:
         # Whatever befell the SYN says nothing about the data.
         snd.loss = LossDetector(snd.iss)
     snd.loss.may_probe = conn.sack_ok and snd.rtt.srtt_ns > 0
+    if conn.sack_ok and not snd.loss.may_probe:
+        snd.loss.await_rtt()
     snd.pacer.start(snd.cc.cwnd)
     snd.pacer.on_rtt(snd.rtt.min_rtt_ns)
     if conn.config.mtu_probing:

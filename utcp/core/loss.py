@@ -125,6 +125,12 @@ class LossDetector:
             self.frto = Frto()
             self.undo = Undo()
 
+    def await_rtt(self) -> None:
+        """No round trip is known yet: no probe before there is an RTT sample (RFC 8985 §7.2)."""
+        self._wake()
+        self.tlp.await_rtt()
+        self.watch = True
+
     @property
     def settled(self) -> bool:
         """Whether an ACK that comes while nothing is in flight can be passed over."""
@@ -228,7 +234,9 @@ class LossDetector:
                 self.dup_acks += 1
             lost = self._detect(flight, rtt, sample.now, mss)
             sample.lost += lost
-            if lost:
+            # RFC 5681 §4.3: what is lost beyond `recover` is a loss in another window, also if it
+            # was found before this one was over.
+            if lost or (flags & (EXITED_RECOVERY | EXITED_LOSS) and flight.lost_bytes):
                 # RFC 8985 §9.3: where retransmissions are among it, PRR is response enough to the
                 # second loss (that of RFC 5681 §4.3 is for those who do without).
                 flags |= MARKED_LOST

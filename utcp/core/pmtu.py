@@ -206,7 +206,6 @@ class PathMtu:
             return False
         # RFC 8899 §5.2: to the Base Phase; from there to the Error Phase.
         low = BASE if size > BASE > self.least else self.least
-        self.ceiling = max(self.ceiling, self.low)
         self.low = low
         # It may as well be an outage of the path: search at once.
         self.high = self.ceiling

@@ -60,12 +60,22 @@ def on_ack(conn: Connection, now: int) -> None:
     probe = conn.pmtu
     sacked = flight.scoreboard.covers(probe.probe_start, probe.probe_end)
     verdict = probe.verdict(flight.una, sacked, flight.sacked_bytes, snd.mss)
-    if verdict == pmtu.ARRIVED:
+    if verdict == pmtu.ARRIVED and flight.repeated_below > probe.probe_start:
+        # Perhaps only what was sent again, in smaller segments, has arrived.
+        probe.forget_probe()
+    elif verdict == pmtu.ARRIVED:
         _set_path_mtu(conn, probe.arrived(now))
     elif verdict == pmtu.LOST:
         _lose_probe(conn, now)
     elif verdict == pmtu.INCONCLUSIVE:
         probe.forget_probe()
+    elif flight.sacked_bytes and probe.probe_start == flight.una:
+        # RFC 4821 §7.6.2: no congestion. So here, before RACK finds it (RFC 8985 §6.2 step 5).
+        head = flight.head()
+        loss = snd.loss
+        wait_ns = loss.rack.reo_wnd_ns(snd.rtt, flight.reordering_seen, loss.dup_acks >= 2)
+        if head is not None and snd.sample.newest_at - head.sent_at >= wait_ns:
+            _lose_probe(conn, now)
 
 
 def on_reorder_timeout(conn: Connection, now: int) -> None:

@@ -116,16 +116,17 @@ class Reception(Table):
         elif verdict == listener.COOKIE and old is None:
             agenda.reply(addr, self._cookies.answer(now, addr, seg, self.path_mtu, self._ipv6))
         else:
+            iss, ts_offset = self._secrets.numbers(now, addr)
+            if old is not None:
+                iss = old.iss_for_successor(iss)
+                # Before one that is evicted leaves its own record, which could displace this one.
+                self._time_waits.reopen(addr)
             if len(agenda.half_open) >= agenda.backlog:
                 oldest = agenda.end_oldest(at_any_rate=old is not None)
                 if oldest is None:
                     self.counters.connections_refused += 1
                     return
                 self._retire(now, oldest)
-            iss, ts_offset = self._secrets.numbers(now, addr)
-            if old is not None:
-                iss = old.iss_for_successor(iss)
-                self._time_waits.reopen(addr)
             conn = self._new(addr, iss, ts_offset, self.path_mtu, passive=True)
             handshake.open_passive(conn, now, seg)
 

@@ -114,7 +114,10 @@ def _retransmission_timeout(conn: Connection, now: int) -> None:
     snd.tail_probe_due = False
     flags = snd.loss.on_rto(flight, snd.rtt, now, snd.mss, conn.sack_ok and synchronized)
     if synchronized:
-        snd.prr = None
+        if snd.prr is not None:
+            # What PRR lets go at a time says nothing of what the network carries.
+            snd.cc.cwnd = max(snd.cc.cwnd, snd.cc.ssthresh)
+            snd.prr = None
         if flags & loss.REDUCE:
             snd.cc.save()
         # RFC 3168 §6.1.2: CWR tells of any reduction.

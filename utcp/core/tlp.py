@@ -38,6 +38,10 @@ class TailProbe:
         # RFC 8985 §7.3: no other is in flight, and there was an RTT sample since the last one.
         return self.end_seq < 0 and self._rtt_taken
 
+    def await_rtt(self) -> None:
+        """No probe before there is an RTT sample."""
+        self._rtt_taken = False
+
     def sent(self, nxt: int, is_retrans: bool) -> None:
         """A probe went out; `nxt` is SND.NXT after it."""
         self.end_seq = nxt
