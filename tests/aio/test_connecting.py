@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from utcp.aio.hub import Hub
 from utcp.testing import SegmentView, encode_segment
 from utcp.testing.segment_view import ACK, SYN
 from utcp.udp import open_socket
@@ -120,6 +123,52 @@ async def test_dual_stack_on_all_addresses(net: Net) -> None:
         await writer.wait_closed()
     server.close()
     await server.wait_closed()
+
+
+def without(
+    monkeypatch: pytest.MonkeyPatch, families: set[int], number: int = errno.EAFNOSUPPORT
+) -> None:
+    """Have the kernel refuse a server's sockets of these families."""
+
+    def choose(**kwds: Any) -> Any:
+        if kwds["family"] in families:
+            raise OSError(number, os.strerror(number))
+        return open_socket(**kwds)
+
+    monkeypatch.setattr("utcp.aio.server.open_socket", choose)
+
+
+async def test_a_host_without_ipv6_serves_on_ipv4(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch, {socket.AF_INET6})
+    server = await net.start_server(echo, host=None)
+    assert [sock.family for sock in server.sockets] == [socket.AF_INET]
+    reader, writer = await net.open_connection(("127.0.0.1", server.sockets[0].getsockname()[1]))
+    writer.write(b"x")
+    assert await reader.readexactly(1) == b"x"
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("families", "number"),
+    [
+        ({socket.AF_INET, socket.AF_INET6}, errno.EAFNOSUPPORT),
+        ({socket.AF_INET}, errno.EMFILE),
+        ({socket.AF_INET6}, errno.EMFILE),
+    ],
+)
+async def test_a_server_that_cannot_have_its_sockets_leaves_none(
+    net: Net, monkeypatch: pytest.MonkeyPatch, families: set[int], number: int
+) -> None:
+    without(monkeypatch, families, number)
+    with pytest.raises(OSError, match="attempting to bind") as caught:
+        await net.start_server(echo, host=None)
+    assert caught.value.errno == number
+    await until(lambda: not Hub.of(asyncio.get_running_loop()).drivers)
 
 
 async def test_a_name_that_does_not_exist(net: Net) -> None:

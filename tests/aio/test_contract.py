@@ -291,7 +291,6 @@ async def test_cancelling_serve_forever_and_wait_closed(tcp_over_udp: Net) -> No
         with contextlib.suppress(asyncio.CancelledError):
             await waiting
         if turns:
-            # serve_forever closes the server, and then waits for its connections.
             serving.cancel()
         with contextlib.suppress(asyncio.CancelledError, RuntimeError):
             await serving

@@ -7,6 +7,7 @@ import errno
 import socket
 import struct
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ import utcp
 from utcp.core import NEVER
 from utcp.core.timers import KEEPALIVE
 
-from .conftest import Net, Recorder, echo, until
+from .conftest import FAST, Net, Recorder, echo, until
+from .test_protocols import making
 
 TCP = socket.IPPROTO_TCP
 SOL = socket.SOL_SOCKET
@@ -283,6 +285,76 @@ async def test_every_address_that_failed_is_named(
     monkeypatch.setattr("utcp.aio.client.resolve", resolve)
     with pytest.raises(OSError, match=r"Multiple exceptions: .*127\.0\.0\.1.*127\.0\.0\.2"):
         await net.open_connection(("both", 9), happy_eyeballs_delay=delay)
+
+
+@pytest.mark.parametrize("delay", [None, 0.01])
+@pytest.mark.parametrize("streams", [False, True])
+async def test_all_errors(
+    net: Net, monkeypatch: pytest.MonkeyPatch, delay: float | None, streams: bool
+) -> None:
+    async def resolve(*_: Any, **__: Any) -> Any:
+        return [(int(socket.AF_INET), (f"127.0.0.{last}", 9)) for last in (1, 2)]
+
+    monkeypatch.setattr("utcp.aio.client.resolve", resolve)
+    kwds: dict[str, Any] = {"happy_eyeballs_delay": delay, "all_errors": True}
+    with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
+        await (
+            net.open_connection(("both", 9), **kwds)
+            if streams
+            else net.create_connection(Recorder, ("both", 9), **kwds)
+        )
+    one, two = caught.value.exceptions
+    assert isinstance(one, ConnectionRefusedError)
+    assert isinstance(two, ConnectionRefusedError)
+    assert "127.0.0.1" in str(one)
+    assert "127.0.0.2" in str(two)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("given", "config", "on"),
+    [(True, False, 1), (False, True, 0), (None, True, 1), (None, False, 0)],
+)
+async def test_a_servers_keep_alive(
+    net: Net, streams: bool, given: bool | None, config: bool, on: int
+) -> None:
+    seen: list[Any] = []
+
+    class Server(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            seen.append(transport.get_extra_info("socket"))
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("socket"))
+        await echo(reader, writer)
+
+    kwds: dict[str, Any] = {"keep_alive": given, "config": replace(FAST, keepalive=config)}
+    async with net.handling(handle, **kwds) if streams else net.serving(Server, **kwds) as addr:
+        _, protocol = await net.create_connection(Recorder, addr)
+        await until(lambda: seen)
+        assert seen[0].getsockopt(SOL, socket.SO_KEEPALIVE) == on
+        await close(protocol)
+
+
+async def test_a_socket_first_asked_for_after_the_end_is_closed(net: Net) -> None:
+    made: list[Recorder] = []
+    server = await net.create_server(making(made))
+    (listening,) = server.sockets
+    assert listening.get_inheritable() is False
+    transport, protocol = await net.create_connection(Recorder, listening.getsockname())
+    assert transport.get_extra_info("socket").get_inheritable() is False
+    await close(protocol)
+    await until(lambda: made)
+    await made[0].lost
+    sock = made[0].transport.get_extra_info("socket")
+    assert sock.fileno() == -1
+    assert listening.fileno() >= 0
+    with pytest.raises(OSError, match="not connected"):
+        sock.getpeername()
+    assert sock is made[0].transport.get_extra_info("socket")
+    server.close()
+    await server.wait_closed()
 
 
 async def test_no_address_of_the_right_family_to_bind(net: Net) -> None:

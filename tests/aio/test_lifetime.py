@@ -18,6 +18,7 @@ from utcp.core import State
 
 from .certificates import client_context, server_context
 from .conftest import FAST, Net, Recorder, caught, echo, open_descriptors, quiet, until
+from .test_protocols import making
 
 if TYPE_CHECKING:
     from utcp.aio.driver import Driver
@@ -345,6 +346,50 @@ async def test_serve_forever(net: Net) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not server.is_serving()
+
+
+async def test_ctrl_c_ends_a_server_without_waiting_for_its_clients(net: Net) -> None:
+    made: list[Recorder] = []
+    server = await net.create_server(making(made))
+    _, idle = await net.create_connection(Recorder, server.sockets[0].getsockname())
+    await until(lambda: made and made[0].transport)
+
+    async def serve() -> None:
+        async with server:
+            await server.serve_forever()
+
+    task = asyncio.create_task(serve())
+    await until(lambda: server._forever)
+    task.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert task.cancelled()
+    assert not server.is_serving()
+    assert idle.calls == made[0].calls == ["made"]
+    idle.transport.close()
+    await idle.lost
+    await server.wait_closed()
+
+
+async def test_leaving_a_server_in_order_waits_for_its_clients(net: Net) -> None:
+    made: list[Recorder] = []
+    server = await net.create_server(making(made))
+    _, idle = await net.create_connection(Recorder, server.sockets[0].getsockname())
+    await until(lambda: made and made[0].transport)
+
+    async def serve() -> None:
+        async with server:
+            pass
+
+    task = asyncio.create_task(serve())
+    await until(lambda: not server.is_serving())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not task.done()
+    idle.transport.close()
+    await task
+    assert made[0].lost.done()
+    await idle.lost
 
 
 async def test_the_oldest_lingering_sockets_make_room(

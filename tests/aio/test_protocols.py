@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import ctypes
+import mmap
 from typing import Any
 
 import pytest
@@ -187,6 +190,28 @@ async def test_write_wants_bytes(net: Net) -> None:
         await pair.server.lost
 
 
+async def test_writelines_takes_any_buffer(net: Net) -> None:
+    net.skip_on_uvloops_own()
+    made: list[Recorder] = []
+    async with net.serving(making(made)) as addr:
+        pair = await connect(net, addr, made)
+        transport = pair.client.transport
+        for wrong in (["text"], [b"good", 5], "text", b"numbers"):
+            with pytest.raises(TypeError):
+                transport.writelines(wrong)
+        numbers = array.array("d", [1.5, 2.5])
+        growing = bytearray(b"growing")
+        with mmap.mmap(-1, 16) as mapped:
+            mapped[:] = b"sixteen bytes..."
+            transport.writelines([b"header", numbers, mapped, (ctypes.c_char * 3)(), growing])
+        expected = b"header" + numbers.tobytes() + b"sixteen bytes..." + bytes(3) + b"growing"
+        growing.clear()  # nothing holds on to what was given
+        await until(lambda: len(pair.server.received) == len(expected))
+        assert pair.server.received == expected
+        await finish(pair.client)
+        await pair.server.lost
+
+
 @pytest.mark.parametrize("where", ["connection_made", "data_received", "eof_received"])
 async def test_an_error_in_a_callback_ends_that_connection_only(net: Net, where: str) -> None:
     class Faulty(Recorder):
@@ -229,6 +254,27 @@ async def test_an_error_in_a_callback_ends_that_connection_only(net: Net, where:
             assert (faulty[0].exc is None) == (where == "connection_made")
             client.transport.abort()
             await client.lost
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "upstream"), ValueError("faulty")])
+async def test_an_oserror_in_a_callback_is_told_to_connection_lost_only(
+    net: Net, error: Exception
+) -> None:
+    class Proxy(Recorder):
+        def data_received(self, data: bytes) -> None:
+            raise error
+
+    made: list[Recorder] = []
+    async with net.serving(making(made, Proxy)) as addr:
+        with caught(asyncio.get_running_loop()) as contexts:
+            pair = await connect(net, addr, made)
+            pair.client.transport.write(b"data")
+            await pair.server.lost
+            pair.client.transport.abort()
+            await pair.client.lost
+        assert pair.server.exc is error
+        told = [] if isinstance(error, OSError) else [error]
+        assert [context["exception"] for context in contexts] == told
 
 
 async def test_an_error_in_connection_lost_is_reported(net: Net) -> None:

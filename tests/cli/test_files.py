@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from rich.progress import Progress
 
 import utcp
 from utcp.cli import files
+from utcp.cli.errors import ToolError
+from utcp.cli.recv import Receiver
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Start, Tool
@@ -230,6 +233,43 @@ def test_a_part_that_is_something_else(tool: Start, source: Path, here: Path, ki
     assert len(receiver.errors) == 2
     assert receiver.errors[1].startswith(f"utcp recv: {part.name}: ")
     assert not receiver.errors[1].endswith("None")
+
+
+def test_an_output_that_is_something_else(tool: Start, here: Path) -> None:
+    """Not even --force replaces a pipe, or a device, by a file."""
+    os.mkfifo(here / "pipe")
+    receiver = tool("recv", 0, "--bind", LOCAL, "--output", "pipe", "--force", cwd=here)
+    assert receiver.wait() == 1
+    assert receiver.errors == ["utcp recv: pipe: not a regular file"]
+    assert (here / "pipe").is_fifo()
+    assert _names(here) == ["pipe"]
+
+
+@pytest.mark.parametrize(
+    "name", ["4.16\u202fPM.png", "a\u00a0b", "\u5831\u544a\u3000.txt", "caf\udce9"]
+)
+def test_names_may_have_any_space(here: Path, name: str) -> None:
+    with Progress(disable=True) as bar:
+        assert Receiver(here, False, bar)._target(name) == here / name
+
+
+@pytest.mark.parametrize("char", ["\n", "\x1b", "\x9b", "\0", "\u2028", "\u2029", "\ud800"])
+def test_names_with_what_a_terminal_obeys_or_no_disk_takes(here: Path, char: str) -> None:
+    with Progress(disable=True) as bar, pytest.raises(ToolError, match="no name for a file"):
+        Receiver(here, False, bar)._target(f"a{char}b")
+
+
+def test_a_name_that_standard_output_cannot_encode(tool: Start, here: Path) -> None:
+    source = here.parent / "caf\u00e9 \udce9.txt"
+    source.write_bytes(b"content")
+    ascii_only = "export PYTHONIOENCODING=ascii"
+    receiver = tool("recv", 0, "--bind", LOCAL, cwd=here, before=ascii_only)
+    sender = tool("send", source, LOCAL, receiver.port, before=ascii_only)
+    assert sender.end() == 0, sender.errors
+    assert receiver.end() == 0, receiver.errors
+    assert b"caf\\xe9 \\udce9.txt" in sender.out
+    assert b"caf\\xe9 \\udce9.txt" in receiver.out
+    assert (here / source.name).read_bytes() == b"content"
 
 
 def test_what_was_sent_twice(source: Path) -> None:

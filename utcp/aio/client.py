@@ -54,6 +54,7 @@ async def create_connection(
     ssl_shutdown_timeout: float | None = None,
     happy_eyeballs_delay: float | None = None,
     interleave: int | None = None,
+    all_errors: bool = False,
     config: Config | None = None,
 ) -> tuple[asyncio.Transport, _P]:
     """Connect to `host` and `port`; as asyncio's loop.create_connection, carried in UDP.
@@ -61,13 +62,12 @@ async def create_connection(
     `sock` may be a connected UDP socket, which then belongs to the transport. `config` is a
     `utcp.Config`. Blocks until the connection is established, with `ssl` until the TLS handshake
     is done, and then returns the transport and the protocol, whose connection_made was called.
-    The peer learns of it with what is written then, or in the next turn of the loop.
-    The transport is a `utcp.Transport`, or with `ssl` the standard library's TLS over one.
-    Cancelling leaves nothing behind.
+    The peer learns of it with what is written then, or in the next turn of the loop. The transport
+    is a `utcp.Transport`, or with `ssl` standard TLS over one. Cancelling leaves nothing behind.
 
     Raises OSError (a subclass that fits, such as ConnectionRefusedError, TimeoutError or
-    ssl.SSLError) if no address could be connected to, ValueError or TypeError for arguments that
-    make no sense.
+    ssl.SSLError) if no address could be connected to, with `all_errors` (Python 3.12) an
+    ExceptionGroup of them, ValueError or TypeError for arguments that make no sense.
     """
     tls = client_tls(ssl, host, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     check_proto(proto)
@@ -83,7 +83,9 @@ async def create_connection(
             if local_addr is not None:
                 locals_ = await resolve_local(hub.loop, local_addr, family=family, flags=flags)
             infos = _in_order(infos, happy_eyeballs_delay, interleave)
-            winner = await _connect(hub, attempts, infos, locals_, happy_eyeballs_delay, config)
+            winner = await _connect(
+                hub, attempts, infos, locals_, happy_eyeballs_delay, all_errors, config
+            )
         else:
             winner = await _connect_given(hub, attempts, sock, config)
         protocol = protocol_factory()
@@ -197,6 +199,7 @@ async def _connect(
     infos: list[Info],
     locals_: list[Info] | None,
     delay: float | None,
+    all_errors: bool,
     config: Config,
 ) -> Attempt:
     """Try the addresses in turn, with `delay` one after another without waiting for the end."""
@@ -220,6 +223,8 @@ async def _connect(
                 raise exc
     texts = {str(exc) for exc in failures}
     try:
+        if all_errors:
+            raise ExceptionGroup("create_connection failed", failures)
         if len(texts) == 1:
             raise failures[0]
         raise OSError(f"Multiple exceptions: {', '.join(str(exc) for exc in failures)}")

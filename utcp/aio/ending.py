@@ -183,7 +183,8 @@ class Ending(_FlowControlMixin, Owner):
 
     def _fatal_error(self, exc: BaseException, message: str) -> None:
         """A callback failed: tell the loop, end this connection; others live on."""
-        self._report(exc, f"Fatal error: {message}")
+        if not isinstance(exc, OSError):  # as asyncio: of these connection_lost is told, no more
+            self._report(exc, f"Fatal error: {message}")
         self._force_close(exc)
 
     def _report(self, exc: BaseException, message: str) -> None:
@@ -269,7 +270,8 @@ class Ending(_FlowControlMixin, Owner):
                 return self._driver.sock.dropped
             case "socket":
                 if "socket" not in self._extra:
-                    self._extra["socket"] = StreamSocket(self._driver, self._conn)
+                    self._extra["socket"] = sock = StreamSocket(self._driver, self._conn)
+                    sock.over = self._lost
                 return self._extra["socket"]
             case _:
                 return default

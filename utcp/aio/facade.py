@@ -73,6 +73,10 @@ class _Socket:
         """AF_INET or AF_INET6."""
         return socket.AddressFamily(self._driver.sock.family)
 
+    def get_inheritable(self) -> bool:
+        """False: a child process does not get the UDP socket below."""
+        return False
+
     @property
     def type(self) -> socket.SocketKind:
         """SOCK_STREAM: this is what the application gets."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from dataclasses import replace
 from typing import Any, Final
 
 from utcp.aio import log
@@ -43,6 +45,7 @@ async def create_server(
     reuse_port: bool | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
+    keep_alive: bool | None = None,
     start_serving: bool = True,
     config: Config | None = None,
 ) -> Server:
@@ -56,32 +59,31 @@ async def create_server(
     SO_REUSEADDR itself is never set: on UDP sockets it means something else.
     With `reuse_port`, connections that are open when another server joins or leaves the port may be
     reset: the kernel deals out datagrams by their addresses and knows of no connection.
+    `keep_alive` (Python 3.13) is `Config.keepalive`, unless it is None.
 
     Raises OSError if an address cannot be bound, ValueError or TypeError for arguments that make
     no sense.
     """
     tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     config = check_config(config)
-    if not isinstance(backlog, int):
-        raise TypeError(f"backlog must be an integer, not {type(backlog).__name__}")
-    if backlog < 0:
-        raise ValueError("backlog must not be negative")
-    loop = asyncio.get_running_loop()
-    hub = Hub.of(loop)
+    if keep_alive is not None:
+        config = replace(config, keepalive=bool(keep_alive))
+    _check_backlog(backlog)
+    hub = Hub.of(asyncio.get_running_loop())
     drivers: list[Driver] = []
     try:
         if host is not None or port is not None:
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
-            for info in await _resolve_all(loop, host, port, family, flags):
-                adopt = reuse_address is not False and not reuse_port
-                drivers.append(_bind(hub, info, bool(reuse_port), adopt, config))
+            infos = await _resolve_all(hub.loop, host, port, family, flags)
+            adopt = reuse_address is not False and not reuse_port
+            drivers += _bind_all(hub, infos, bool(reuse_port), adopt, config)
         elif sock is None:
             raise ValueError("Neither host/port nor sock were specified")
         else:
             drivers.append(_given(hub, sock, config))
         # As for a kernel, 0 is the least that makes sense.
-        server = Server(loop, drivers, protocol_factory, max(1, backlog), tls)
+        server = Server(hub.loop, drivers, protocol_factory, max(1, backlog), tls)
     except BaseException:
         for driver in drivers:
             driver.loosen()
@@ -89,6 +91,13 @@ async def create_server(
     if start_serving:
         server.listen()
     return server
+
+
+def _check_backlog(backlog: object) -> None:
+    if not isinstance(backlog, int):
+        raise TypeError(f"backlog must be an integer, not {type(backlog).__name__}")
+    if backlog < 0:
+        raise ValueError("backlog must not be negative")
 
 
 async def _resolve_all(
@@ -108,6 +117,30 @@ async def _resolve_all(
         *(resolve(loop, one, port, family=family, flags=flags) for one in hosts)
     )
     return list(dict.fromkeys(info for infos in found for info in infos))
+
+
+def _bind_all(
+    hub: Hub, infos: list[Info], reuse_port: bool, adopt: bool, config: Config
+) -> list[Driver]:
+    drivers: list[Driver] = []
+    missing: OSError | None = None
+    try:
+        for info in infos:
+            try:
+                drivers.append(_bind(hub, info, reuse_port, adopt, config))
+            except OSError as exc:
+                if exc.errno != errno.EAFNOSUPPORT:
+                    raise
+                missing = exc  # resolvers name families that this host may not have
+        if missing is not None and not drivers:
+            raise missing
+    except BaseException:
+        for driver in drivers:
+            driver.loosen()
+        raise
+    finally:
+        missing = None  # its traceback holds this frame
+    return drivers
 
 
 def _bind(hub: Hub, info: Info, reuse_port: bool, adopt: bool, config: Config) -> Driver:
@@ -141,7 +174,8 @@ class Server(asyncio.AbstractServer):
     """What `create_server` and `start_server` return.
 
     Closing it ends listening only: connections go on, and keep their UDP socket open, until each
-    has come to its own end. Used with `async with`, it is closed and waited for at the end.
+    has come to its own end. Used with `async with`, it is closed and waited for at the end, but not
+    where an exception ends that, such as Ctrl-C: nobody could tell the clients to go then.
     """
 
     def __init__(
@@ -200,7 +234,8 @@ class Server(asyncio.AbstractServer):
 
     @override
     async def serve_forever(self) -> None:
-        """Accept connections until cancelled; then close the server and wait for its end."""
+        """Accept connections until cancelled; then close the server, and do not wait for those that
+        are open."""
         if self._forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         self.listen()
@@ -209,7 +244,6 @@ class Server(asyncio.AbstractServer):
             await self._forever
         except asyncio.CancelledError:
             self.close()
-            await self.wait_closed()
             raise
         finally:
             self._forever = None
@@ -257,6 +291,12 @@ class Server(asyncio.AbstractServer):
         finally:
             if self._waiters is not None:
                 self._waiters.remove(waiter)
+
+    @override
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+        if exc[0] is None:
+            await self.wait_closed()
 
     # -- for this room --------------------------------------------------------------------------
 

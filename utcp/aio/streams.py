@@ -86,6 +86,7 @@ async def open_connection(
     ssl_shutdown_timeout: float | None = None,
     happy_eyeballs_delay: float | None = None,
     interleave: int | None = None,
+    all_errors: bool = False,
     config: Config | None = None,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect, and return a reader and a writer; as asyncio.open_connection.
@@ -110,6 +111,7 @@ async def open_connection(
         ssl_shutdown_timeout=ssl_shutdown_timeout,
         happy_eyeballs_delay=happy_eyeballs_delay,
         interleave=interleave,
+        all_errors=all_errors,
         config=config,
     )
     return reader, StreamWriter(transport, protocol, reader, loop)
@@ -130,6 +132,7 @@ async def start_server(
     reuse_port: bool | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
+    keep_alive: bool | None = None,
     start_serving: bool = True,
     config: Config | None = None,
 ) -> Server:
@@ -168,6 +171,7 @@ async def start_server(
         reuse_port=reuse_port,
         ssl_handshake_timeout=ssl_handshake_timeout,
         ssl_shutdown_timeout=ssl_shutdown_timeout,
+        keep_alive=keep_alive,
         start_serving=start_serving,
         config=config,
     )

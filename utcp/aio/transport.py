@@ -275,8 +275,11 @@ class Transport(Ending):
 
     @override
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview[Any]]) -> None:
-        """Queue each item; what is small goes out together."""
-        chunks = [data if type(data) is bytes else self._as_bytes(data) for data in list_of_data]
+        """Queue each item, which may be any buffer; what is small goes out together."""
+        chunks = [
+            data if type(data) is bytes else self._as_bytes(memoryview(data))
+            for data in list_of_data
+        ]
         if self._barred:
             raise RuntimeError(f"Cannot call writelines() {self._barred}")
         if (self._closing and not self._fin_held) or self._over:

@@ -38,6 +38,7 @@ __all__ = [
     "VERSION",
     "field",
     "hash_start",
+    "printable",
     "progress",
     "receive_message",
     "send_message",
@@ -64,10 +65,13 @@ async def receive_message(reader: asyncio.StreamReader) -> dict[str, Any]:
     except (ValueError, asyncio.LimitOverrunError):
         raise ToolError("the peer is no utcp send or recv") from None
     if "error" in message:
-        # It goes to a terminal: no control characters.
-        text = "".join(char if char.isprintable() else "?" for char in str(message["error"]))
-        raise ToolError(f"the peer says: {text[:500]}")
+        raise ToolError(f"the peer says: {printable(str(message['error']))[:500]}")
     return message
+
+
+def printable(text: str) -> str:
+    """For a terminal: without what it would obey, or could not show."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def field(message: dict[str, Any], name: str, kind: type[_T]) -> _T:

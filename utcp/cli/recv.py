@@ -11,6 +11,7 @@ import ssl
 import stat
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -170,11 +171,13 @@ class Receiver:
         if path.is_dir():
             # The name comes from the network: nothing of it may lead elsewhere.
             plain = name.replace("\\", "/").rpartition("/")[2]
-            if plain in {"", ".", ".."} or not plain.isprintable():
+            if plain in {"", ".", ".."} or any(map(_is_control, plain)) or not _encodable(plain):
                 raise ToolError("that is no name for a file")
             path /= plain
         with _storing(path):
             taken = path.exists()
+        if taken and not path.is_file():
+            raise StorageError(f"{path}: not a regular file")
         if taken and not self._force:
             raise StorageError(f"{path} is there already (--force replaces it)")
         return path
@@ -184,7 +187,7 @@ class Receiver:
     ) -> Result:
         part = path.with_name(path.name + ".part")
         self._since = self._since or time.monotonic()
-        self._bar.update(self._task, description=path.name, total=size)
+        self._bar.update(self._task, description=files.printable(path.name), total=size)
         with _storing(part):
             file = await self._disk.call(_open, part)
         with file:
@@ -235,6 +238,20 @@ class Receiver:
             position += len(data)
             self.received += len(data)
             self._bar.update(self._task, completed=position)
+
+
+def _is_control(char: str) -> bool:
+    """Whether it does something to a terminal, or to what reads names line by line."""
+    return unicodedata.category(char) in {"Cc", "Zl", "Zp"}
+
+
+def _encodable(name: str) -> bool:
+    """Whether the file system's encoding has bytes for it, as not for half a surrogate pair."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         file = path.open("rb")
     with file, files.progress() as bar:
         size = os.fstat(file.fileno()).st_size
-        task = bar.add_task(path.name, total=size)
+        task = bar.add_task(files.printable(path.name), total=size)
         sender = Sender(file, path.name, size, bar, task)
         peer = Peer(arguments.host, arguments.port, context, config)
         seconds = run_loop(arguments.loop, _send(sender, peer, arguments.retries))
