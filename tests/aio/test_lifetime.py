@@ -348,11 +348,17 @@ async def test_serve_forever(net: Net) -> None:
     assert not server.is_serving()
 
 
-async def test_ctrl_c_ends_a_server_without_waiting_for_its_clients(net: Net) -> None:
+async def with_idle_client(net: Net) -> tuple[Any, Recorder, Recorder]:
+    """A server, and both sides of its one connection."""
     made: list[Recorder] = []
     server = await net.create_server(making(made))
     _, idle = await net.create_connection(Recorder, server.sockets[0].getsockname())
     await until(lambda: made and made[0].transport)
+    return server, made[0], idle
+
+
+async def test_ctrl_c_ends_a_server_without_waiting_for_its_clients(net: Net) -> None:
+    server, served, idle = await with_idle_client(net)
 
     async def serve() -> None:
         async with server:
@@ -365,17 +371,14 @@ async def test_ctrl_c_ends_a_server_without_waiting_for_its_clients(net: Net) ->
         await asyncio.sleep(0)
     assert task.cancelled()
     assert not server.is_serving()
-    assert idle.calls == made[0].calls == ["made"]
+    assert idle.calls == served.calls == ["made"]
     idle.transport.close()
     await idle.lost
     await server.wait_closed()
 
 
 async def test_leaving_a_server_in_order_waits_for_its_clients(net: Net) -> None:
-    made: list[Recorder] = []
-    server = await net.create_server(making(made))
-    _, idle = await net.create_connection(Recorder, server.sockets[0].getsockname())
-    await until(lambda: made and made[0].transport)
+    server, served, idle = await with_idle_client(net)
 
     async def serve() -> None:
         async with server:
@@ -388,7 +391,7 @@ async def test_leaving_a_server_in_order_waits_for_its_clients(net: Net) -> None
     assert not task.done()
     idle.transport.close()
     await task
-    assert made[0].lost.done()
+    assert served.lost.done()
     await idle.lost
 
 
